@@ -1,0 +1,26 @@
+/* Every phase of every instruction set, by name: X_ref is plain C from the contract, X_avx2 and X_avx512 are equal
+ * to it bit for bit. The three tables (kernels_ref.c, kernels_avx2.c, kernels_avx512.c) list them; a further
+ * instruction set is one more column here and one more table. */
+#ifndef OPENLORA_KERNELS_CPU_PHASES_H
+#define OPENLORA_KERNELS_CPU_PHASES_H
+
+#include "kernels/cpu/cpu.h"
+
+#define CPU_PHASE(name) extern const struct cpu_phase name##_ref, name##_avx2, name##_avx512
+
+CPU_PHASE(copy_pages);
+CPU_PHASE(embed);
+CPU_PHASE(rope_table);
+CPU_PHASE(add_norm);
+CPU_PHASE(matmul);
+CPU_PHASE(lora_shrink);
+CPU_PHASE(lora_expand);
+CPU_PHASE(rope_kv);
+CPU_PHASE(attention);
+CPU_PHASE(attention_fold);
+CPU_PHASE(silu_mul);
+CPU_PHASE(sample);
+
+#undef CPU_PHASE
+
+#endif
