@@ -208,7 +208,7 @@ struct device_ops {
     /* Memory: 64-byte aligned, zeroed. upload and download are synchronous and may be called from any thread, but
      * not on memory that a running stream uses. */
     int (*alloc)(struct device *, size_t bytes, dptr *out, struct err *);
-    void (*free)(struct device *, dptr);
+    void (*free)(struct device *, dptr); /* 0 is ignored; so is NULL by weight_free */
     int (*upload)(struct device *, dptr dst, const void *src, size_t bytes, struct err *);
     int (*download)(struct device *, void *dst, dptr src, size_t bytes, struct err *);
 
@@ -230,7 +230,7 @@ struct device_ops {
     void (*rope_table)(struct stream *, const struct op_rope_table *);
     void (*add_norm)(struct stream *, const struct op_add_norm *);
     void (*matmul)(struct stream *, const struct op_matmul *);
-    void (*lora)(struct stream *, const struct op_lora *); /* nothing is enqueued for a step without segments */
+    void (*lora)(struct stream *, const struct op_lora *); /* callers skip it for a step without segments */
     void (*rope_kv)(struct stream *, const struct op_rope_kv *);
     void (*attention)(struct stream *, const struct op_attention *);
     void (*silu_mul)(struct stream *, const struct op_silu_mul *);

@@ -11,6 +11,7 @@
 #ifndef OPENLORA_KERNELS_CPU_H
 #define OPENLORA_KERNELS_CPU_H
 
+#include "kernels/dequant.h"
 #include "kernels/ops.h"
 
 enum cpu_command {
@@ -51,9 +52,6 @@ struct weight {
     unsigned char *data;     /* (ceil(rows/16)) groups, 64-byte aligned */
     size_t bytes;
 };
-
-/* float32 of one stored row, as gguf-py computes it, bit for bit (two roundings, no fma). n: whole blocks. */
-void dequantize_row(enum dtype dtype, const void *src, float *dst, int64_t n);
 
 static inline int op_row_count(const struct step *s, enum op_rows rows) { return rows == ROWS_ALL ? s->n_rows : s->n_logits; }
 
