@@ -24,6 +24,8 @@ struct model_config {
     double rope_theta;
     enum rope_scaling rope_scaling;
     double rope_factor, rope_low_freq_factor, rope_high_freq_factor, rope_original_context;
+    bool has_rope_freq_factors; /* GGUF's rope_freqs.weight: each inverse frequency is divided by its factor */
+    float rope_freq_factors[MAX_HEAD_DIM / 2];
     bool tied;              /* head shares the embedding */
     bool qk_norm;           /* RMSNorm on each head of q and k (Qwen3) */
     bool qkv_bias;          /* biases on q, k, v */
