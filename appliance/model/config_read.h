@@ -1,0 +1,11 @@
+/* Reading a model_config from what each format says about the model; ranges are checked by model_config_check. */
+#ifndef OPENLORA_MODEL_CONFIG_READ_H
+#define OPENLORA_MODEL_CONFIG_READ_H
+
+#include "model/arch.h"
+
+/* From the metadata (and, for vocabulary, biases and a tied head, the tensor names) of a GGUF file. */
+int config_from_gguf(const struct gguf *g, struct model_config *c, const struct arch **arch, struct err *e)
+    __attribute__((warn_unused_result));
+
+#endif
