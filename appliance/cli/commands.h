@@ -1,0 +1,15 @@
+/* The subcommands of `openlora`, one file each. */
+#ifndef OPENLORA_CLI_COMMANDS_H
+#define OPENLORA_CLI_COMMANDS_H
+
+#include "cli/options.h"
+
+int command_adapter(const struct command *, int argc, char **argv);
+int command_bench(const struct command *, int argc, char **argv);
+int command_chat(const struct command *, int argc, char **argv);
+int command_logits(const struct command *, int argc, char **argv);
+int command_ps(const struct command *, int argc, char **argv);
+int command_run(const struct command *, int argc, char **argv);
+int command_tokenize(const struct command *, int argc, char **argv);
+
+#endif

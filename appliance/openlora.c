@@ -1,0 +1,69 @@
+/* openlora: the command line. Finds the subcommand and hands over; see cli/. */
+#include "cli/commands.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct command commands[] = {
+    {"chat", "[PROMPT]", "talk to a running node, answers streamed",
+     "Without PROMPT: interactive on a terminal (try /help), else the prompt is read from standard input.\n"
+     "The node is --url, else $OPENLORA_URL.",
+     command_chat},
+    {"run", "[PROMPT]", "talk to a model in this process, without a node",
+     "Without PROMPT: interactive on a terminal, else the prompt is read from standard input.", command_run},
+    {"ps", "", "what the node is doing: model, pages, requests", NULL, command_ps},
+    {"adapter", "list | load NAME PATH | unload NAME | pin NAME | unpin NAME", "manage a node's LoRA adapters",
+     "PATH is a PEFT directory or GGUF adapter below one of the node's adapter roots.", command_adapter},
+    {"bench", "", "measure prefill and decode speed of a model",
+     "Prefill: one prompt of random tokens, best of 4. Decode: the sequences start from short random prompts and\n"
+     "advance together, best of 3. With adapters, sequence i uses adapter i modulo their number.",
+     command_bench},
+    {"logits", "", "write the logits of every position of a token sequence",
+     "Output: raw little-endian float32 (n_tokens, n_vocab). No tokenizer is needed.", command_logits},
+    {"tokenize", "", "token ids of standard input, special tokens parsed", NULL, command_tokenize},
+};
+enum { COMMANDS = sizeof commands / sizeof *commands };
+
+static void print_commands(FILE *out)
+{
+    fprintf(out, "usage: openlora COMMAND [options]\n\ncommands:\n");
+    for (int i = 0; i < COMMANDS; i++)
+        fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
+    fprintf(out, "\n`openlora COMMAND --help` explains each. Exit status: 0 success, 1 failure, 2 wrong usage.\n");
+}
+
+static int unknown_command(const char *word)
+{
+    const char *names[COMMANDS];
+    for (int i = 0; i < COMMANDS; i++)
+        names[i] = commands[i].name;
+    const char *near = closest_name(word, names, COMMANDS);
+    fprintf(stderr, "openlora: unknown command \"%s\"", word);
+    if (near)
+        fprintf(stderr, "; did you mean \"%s\"?\n", near);
+    else
+        fprintf(stderr, "; see `openlora --help`\n");
+    return EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    signal(SIGPIPE, SIG_IGN); /* a closed pipe or socket is an error to report, not a reason to die */
+    if (argc < 2) {
+        print_commands(stderr);
+        return EXIT_USAGE;
+    }
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help")) {
+        print_commands(stdout);
+        return EXIT_OK;
+    }
+    if (!strcmp(argv[1], "--version")) {
+        printf("openlora %s\n", OPENLORA_VERSION);
+        return EXIT_OK;
+    }
+    for (int i = 0; i < COMMANDS; i++)
+        if (!strcmp(argv[1], commands[i].name))
+            return commands[i].run(&commands[i], argc - 1, argv + 1);
+    return unknown_command(argv[1]);
+}
