@@ -1,0 +1,172 @@
+#include "http/stream.h"
+
+#include "base/buf.h"
+#include "http/stream_internal.h"
+
+#include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BLOCK_BYTES = 16 * 1024 };
+
+struct stream {
+    pthread_mutex_t lock;
+    int references;
+    struct MHD_Connection *connection; /* NULL before attach and after detach */
+    bool suspended;                    /* resumed exactly once for every suspension */
+    bool news;                         /* written, ended or woken since the connection last went to sleep */
+    bool ended, failed;
+    struct buf out;
+    size_t sent;                       /* bytes at the front of `out` that the client has */
+};
+
+struct stream *stream_open(size_t max_bytes)
+{
+    struct stream *s = calloc(1, sizeof *s);
+    if (!s)
+        return NULL;
+    pthread_mutex_init(&s->lock, NULL);
+    s->references = 1;
+    buf_init(&s->out, max_bytes);
+    return s;
+}
+
+struct stream *stream_ref(struct stream *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->references++;
+    pthread_mutex_unlock(&s->lock);
+    return s;
+}
+
+void stream_release(struct stream *s)
+{
+    if (!s)
+        return;
+    pthread_mutex_lock(&s->lock);
+    bool last = --s->references == 0;
+    pthread_mutex_unlock(&s->lock);
+    if (!last)
+        return;
+    buf_deinit(&s->out);
+    pthread_mutex_destroy(&s->lock);
+    free(s);
+}
+
+/* Suspension happens under the lock too, so a resume can never overtake it. */
+static void wake_locked(struct stream *s)
+{
+    s->news = true;
+    if (!s->suspended)
+        return;
+    s->suspended = false;
+    MHD_resume_connection(s->connection);
+}
+
+bool stream_write(struct stream *s, const void *bytes, size_t n)
+{
+    pthread_mutex_lock(&s->lock);
+    if (!s->failed && !s->ended) {
+        if (s->sent > 0 && s->sent >= s->out.len / 2) { /* moving at most as much as was sent keeps this linear */
+            buf_drop_front(&s->out, s->sent);
+            s->sent = 0;
+        }
+        buf_add(&s->out, bytes, n);
+        if (buf_failed(&s->out))
+            s->failed = true;
+        wake_locked(s);
+    }
+    bool ok = !s->failed;
+    pthread_mutex_unlock(&s->lock);
+    return ok;
+}
+
+void stream_end(struct stream *s, bool complete)
+{
+    pthread_mutex_lock(&s->lock);
+    s->ended = true;
+    if (!complete)
+        s->failed = true;
+    wake_locked(s);
+    pthread_mutex_unlock(&s->lock);
+}
+
+void stream_wake(struct stream *s)
+{
+    pthread_mutex_lock(&s->lock);
+    wake_locked(s);
+    pthread_mutex_unlock(&s->lock);
+}
+
+void stream_attach(struct stream *s, struct MHD_Connection *connection)
+{
+    pthread_mutex_lock(&s->lock);
+    s->connection = connection;
+    pthread_mutex_unlock(&s->lock);
+}
+
+void stream_detach(struct stream *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->connection = NULL;
+    s->suspended = false;
+    s->failed = true; /* nobody is left to read: producers may stop */
+    pthread_mutex_unlock(&s->lock);
+}
+
+bool stream_suspend(struct stream *s)
+{
+    pthread_mutex_lock(&s->lock);
+    bool sleep = !s->news && s->connection;
+    if (sleep) {
+        s->suspended = true;
+        MHD_suspend_connection(s->connection);
+    }
+    s->news = false;
+    pthread_mutex_unlock(&s->lock);
+    return sleep;
+}
+
+bool stream_failed(struct stream *s)
+{
+    pthread_mutex_lock(&s->lock);
+    bool failed = s->failed;
+    pthread_mutex_unlock(&s->lock);
+    return failed;
+}
+
+static ssize_t read_block(void *user, uint64_t position, char *to, size_t max)
+{
+    struct stream *s = user;
+    (void)position;
+    ssize_t n = 0;
+    pthread_mutex_lock(&s->lock);
+    size_t waiting = s->out.len - s->sent;
+    if (s->failed) {
+        n = MHD_CONTENT_READER_END_WITH_ERROR;
+    } else if (waiting > 0) {
+        n = (ssize_t)(waiting < max ? waiting : max);
+        memcpy(to, s->out.data + s->sent, (size_t)n);
+        s->sent += (size_t)n;
+    } else if (s->ended) {
+        n = MHD_CONTENT_READER_END_OF_STREAM;
+    } else if (s->connection) {
+        s->news = false;
+        s->suspended = true;
+        MHD_suspend_connection(s->connection);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return n;
+}
+
+static void free_response(void *user) { stream_release(user); }
+
+struct MHD_Response *stream_response(struct stream *s)
+{
+    struct MHD_Response *r =
+        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, read_block, stream_ref(s), free_response);
+    if (!r)
+        stream_release(s);
+    return r;
+}
