@@ -3,10 +3,12 @@
 #include "base/file_hash.h"
 #include "model/arch.h"
 #include "model/config_read.h"
+#include "model/hf_dir.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { NAME_BYTES = 80 };
 
@@ -20,6 +22,7 @@ struct model_file {
     const struct arch *arch;
     enum file_format format;
     struct gguf *gguf;  /* owned; NULL for a directory */
+    struct hf_dir dir;  /* owned; empty for a GGUF file */
     char *path;         /* owned */
     struct slot *slots; /* owned; (n_layers, T_ROLES), roles of the whole model in layer 0 */
 };
@@ -76,8 +79,10 @@ static int add_tensor(struct model_file *m, const struct file_tensor *t, struct 
     int shown = (int)(t->name.len < NAME_BYTES ? t->name.len : NAME_BYTES);
     if (arch_ignores_tensor(m->format, t->name))
         return 0;
-    if (!arch_match_tensor(m->format, t->name, &role, &layer) ||
-        (role != T_HEAD && !arch_role_wanted(&m->config, role)))
+    bool known = arch_match_tensor(m->format, t->name, &role, &layer);
+    if (known && role == T_HEAD && m->config.tied)
+        return 0; /* some writers store the tied head once more */
+    if (!known || !arch_role_wanted(&m->config, role))
         return err_set(e, OL_EUNSUPPORTED, "model", "tensor %.*s: a %s model as configured here has no such part", shown,
                        t->name.data, m->config.arch);
     if (layer >= m->config.n_layers)
@@ -133,6 +138,28 @@ static int open_gguf(struct model_file *m, struct err *e)
     return rc;
 }
 
+static int open_directory(struct model_file *m, struct err *e)
+{
+    char head[NAME_BYTES];
+    m->format = FORMAT_HF;
+    arch_tensor_name(FORMAT_HF, T_HEAD, 0, head, sizeof head);
+    int rc = hf_dir_init(&m->dir, m->path, e);
+    if (!rc)
+        rc = config_from_hf(m->dir.config, hf_dir_has(&m->dir, head), &m->config, &m->arch, e);
+    if (!rc)
+        rc = alloc_slots(m, e);
+    for (size_t i = 0; !rc && i < m->dir.n_shards; i++)
+        for (size_t j = 0; !rc && j < safetensors_count(m->dir.shards[i].file); j++) {
+            const struct safetensor *s = safetensors_at(m->dir.shards[i].file, j);
+            bool vector = s->n_dims == 1;
+            struct file_tensor t = {.name = s->name, .dtype = s->dtype, .n_dims = s->n_dims,
+                                    .rows = vector ? 1 : s->dims[0], .cols = s->dims[vector ? 0 : 1],
+                                    .data = s->data, .bytes = s->bytes};
+            rc = add_tensor(m, &t, e);
+        }
+    return rc;
+}
+
 int model_file_open(const char *path, struct model_file **out, struct err *e)
 {
     *out = NULL;
@@ -141,12 +168,14 @@ int model_file_open(const char *path, struct model_file **out, struct err *e)
         free(m);
         return err_set(e, OL_ENOMEM, "model", "no memory");
     }
-    int rc = open_gguf(m, e);
+    struct stat st;
+    bool directory = !stat(path, &st) && S_ISDIR(st.st_mode);
+    int rc = directory ? open_directory(m, e) : open_gguf(m, e);
     if (!rc)
         rc = check_complete(m, e);
     if (rc) {
-        if (e && e->module && !strcmp(e->module, "model"))
-            err_prefix(e, "%s", path); /* the readers below have named the file already */
+        if (e && e->module && strcmp(e->module, "file") != 0 && !strstr(e->message, path))
+            err_prefix(e, "%s", path);
         model_file_close(m);
         return rc;
     }
@@ -159,6 +188,7 @@ void model_file_close(struct model_file *m)
     if (!m)
         return;
     gguf_close(m->gguf);
+    hf_dir_deinit(&m->dir);
     free(m->slots);
     free(m->path);
     free(m);
@@ -188,9 +218,34 @@ void model_file_drop_pages(struct model_file *m)
 {
     if (m->gguf)
         gguf_drop_pages(m->gguf);
+    hf_dir_drop_pages(&m->dir);
+}
+
+/* The directory's version covers config.json and each shard, under their names. */
+static int add_file(struct sha256 *h, const char *directory, const char *name, struct err *e)
+{
+    char digest[SHA256_HEX_BYTES];
+    char *path = hf_dir_join(directory, name);
+    if (!path)
+        return err_set(e, OL_ENOMEM, "model", "no memory");
+    int rc = file_hash(path, digest, e);
+    free(path);
+    if (rc)
+        return rc;
+    sha256_add_str(h, name);
+    sha256_add_str(h, digest);
+    return 0;
 }
 
 int model_file_version(const struct model_file *m, char out[65], struct err *e)
 {
-    return file_hash(m->path, out, e); /* configuration and tensors are one file */
+    if (m->format == FORMAT_GGUF)
+        return file_hash(m->path, out, e);
+    struct sha256 h;
+    sha256_init(&h);
+    int rc = add_file(&h, m->path, "config.json", e);
+    for (size_t i = 0; !rc && i < m->dir.n_shards; i++)
+        rc = add_file(&h, m->path, m->dir.shards[i].name, e);
+    sha256_hex(&h, out);
+    return rc;
 }
