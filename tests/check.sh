@@ -1,0 +1,82 @@
+# shellcheck shell=bash
+# Checks of a suite and their sums. Needs common.sh; works from the repository's root.
+#
+#   check TITLE COMMAND…        one check; exit status 77 means skipped
+#   check_ctest TITLE FOLDER    every ctest case of a build folder
+#
+# Output goes to build/test-logs/SUITE/TITLE.log and is shown when the check fails.
+
+SKIPPED=77
+SUITE=
+SUITE_TABLE=() # "suite passed failed skipped seconds"
+passed=0 failed=0 skipped=0 suite_start=0
+
+suite_begin() {
+    SUITE=$1 passed=0 failed=0 skipped=0 suite_start=$SECONDS
+    rm -rf "build/test-logs/$SUITE"
+    mkdir -p "build/test-logs/$SUITE"
+}
+
+suite_end() { SUITE_TABLE+=("$SUITE $passed $failed $skipped $((SECONDS - suite_start))"); }
+
+count_result() { # STATUS TITLE SECONDS
+    local word
+    case $1 in
+    0) word=ok && passed=$((passed + 1)) ;;
+    "$SKIPPED") word=skip && skipped=$((skipped + 1)) ;;
+    *) word=FAIL && failed=$((failed + 1)) ;;
+    esac
+    printf '%-4s  %s  (%s s)\n' "$word" "$2" "$3"
+}
+
+check() {
+    local title=$1 status=0 start=$SECONDS log
+    shift
+    log=build/test-logs/$SUITE/${title//[ \/]/_}.log
+    set +e # so that -e holds inside, where a command of a function may fail
+    (
+        set -e
+        "$@"
+    ) >"$log" 2>&1 </dev/null
+    status=$?
+    set -e
+    if [ "$status" -ne 0 ] && [ "$status" -ne "$SKIPPED" ]; then
+        tail -n 60 "$log"
+    fi
+    count_result "$status" "$title" $((SECONDS - start))
+}
+
+check_ctest() {
+    local title=$1 folder=$2 log status=0 line
+    log=build/test-logs/$SUITE/ctest-$title.log
+    ctest --test-dir "$folder" --output-on-failure -j "$(nproc)" --no-tests=error >"$log" 2>&1 </dev/null || status=$?
+    [ "$status" -eq 0 ] || grep -v ' Passed ' "$log" | tail -n 100
+    while read -r line; do
+        [[ $line =~ Test\ +#[0-9]+:\ ([^ ]+)\ [.*]*\ *(.*[^ ])\ +([0-9.]+)\ sec ]] || continue
+        case ${BASH_REMATCH[2]} in
+        Passed) count_result 0 "$title/${BASH_REMATCH[1]}" "${BASH_REMATCH[3]}" ;;
+        *) count_result 1 "$title/${BASH_REMATCH[1]}: ${BASH_REMATCH[2]}" "${BASH_REMATCH[3]}" ;;
+        esac
+    done <"$log"
+    if [ "$status" -ne 0 ] && ! grep -q 'Test *#' "$log"; then
+        count_result 1 "$title: ctest found no tests" 0
+    fi
+}
+
+# The table and the last line; status 1 if a check failed or none ran.
+summary() {
+    local row total_passed=0 total_failed=0 total_skipped=0 line
+    printf '\n%-10s %8s %8s %8s %8s\n' suite passed failed skipped seconds
+    for row in "${SUITE_TABLE[@]}"; do
+        # shellcheck disable=SC2086 # five words
+        set -- $row
+        printf '%-10s %8d %8d %8d %8d\n' "$@"
+        total_passed=$((total_passed + $2))
+        total_failed=$((total_failed + $3))
+        total_skipped=$((total_skipped + $4))
+    done
+    line="$total_passed passed, $total_failed failed"
+    [ "$total_skipped" -eq 0 ] || line+=", $total_skipped skipped"
+    printf '\n%s\n' "$line"
+    [ "$total_failed" -eq 0 ] && [ "$total_passed" -gt 0 ]
+}

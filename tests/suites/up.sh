@@ -1,0 +1,33 @@
+# shellcheck shell=bash
+# needs: release model
+# The one command of a newcomer.
+
+free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+
+up_works() { # from another folder; every voice answers, and nothing keeps running
+    local port answers
+    port=$(free_port)
+    (cd / && "$OPENLORA_ROOT/appliance/up" --once --port "$port")
+    answers=$(grep -c 'tokens/s' "build/test-logs/up/up_--once.log")
+    [ "$answers" -ge 3 ]
+    if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+        echo "something still listens on port $port"
+        return 1
+    fi
+}
+
+up_names_a_busy_port() {
+    local port server status=0
+    port=$(free_port)
+    python3 -m http.server --bind 127.0.0.1 "$port" &
+    server=$!
+    until (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do sleep 0.05; done
+    appliance/up --once --port "$port" || status=$?
+    kill "$server"
+    wait "$server" || true
+    [ "$status" -eq 1 ]
+    grep -q "port $port is in use" "build/test-logs/up/up_on_a_busy_port.log"
+}
+
+check "up --once" up_works
+check "up on a busy port" up_names_a_busy_port
