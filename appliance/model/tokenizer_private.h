@@ -8,6 +8,8 @@
 #include "model/tokenizer.h"
 #include "model/vocab.h"
 
+#include <jansson.h>
+
 enum { TOKENIZER_MAX_TEMPLATE_BYTES = 256 * 1024 };
 
 struct tokenizer {
@@ -16,6 +18,7 @@ struct tokenizer {
     struct pretokenizer pre;
     struct added_tokens raw;        /* found in the text as it is */
     struct added_tokens normalized; /* found in the text after NFC */
+    bool byte_level;                /* tokenizer.json: its ByteLevel step was seen */
     bool nfc;                       /* text between raw added tokens is normalized */
     int32_t bos, eos;               /* −1: none */
     bool adds_bos;
@@ -31,5 +34,8 @@ void tokenizer_set_end(struct tokenizer *t, int64_t id);
 void tokenizer_set_known_ends(struct tokenizer *t);
 /* Copies the chat template; refused if it is too long. */
 int tokenizer_set_template(struct tokenizer *t, struct text source, struct err *e) __attribute__((warn_unused_result));
+
+/* The tokenizer of a parsed tokenizer.json alone, without the files beside it. */
+int tokenizer_open_json(const json_t *root, struct tokenizer **out, struct err *e) __attribute__((warn_unused_result));
 
 #endif
