@@ -59,6 +59,14 @@ const struct arch *arch_find_hf(const char *model_type, const char *hf_class)
     return NULL;
 }
 
+const char *arch_gguf_name(const char *name)
+{
+    for (int i = 0; i < N_ARCHS; i++)
+        if (!strcmp(table[i].name, name) && table[i].gguf)
+            return table[i].gguf;
+    return "llama";
+}
+
 void arch_list(enum file_format format, char *out, size_t bytes)
 {
     size_t len = 0;

@@ -24,6 +24,7 @@ struct arch {
 
 const struct arch *arch_find_gguf(struct text name);
 const struct arch *arch_find_hf(const char *model_type, const char *hf_class);
+const char *arch_gguf_name(const char *name); /* general.architecture of GGUF files of this model_config.arch */
 void arch_list(enum file_format format, char *out, size_t bytes); /* supported names, for messages */
 
 /* Which role and layer a tensor name stands for. False: not a tensor of these architectures. */
