@@ -31,7 +31,7 @@ struct cpu_phase {
 
 struct cpu_kernels {
     const char *isa;
-    struct cpu_phase phase[CMD_COUNT]; /* CMD_COPY_IN/OUT are the device's own */
+    const struct cpu_phase *phase[CMD_COUNT]; /* CMD_COPY_IN/OUT are the device's own: NULL */
 };
 
 extern const struct cpu_kernels cpu_kernels_ref, cpu_kernels_avx2, cpu_kernels_avx512;

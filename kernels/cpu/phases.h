@@ -23,6 +23,26 @@ CPU_PHASE(sample);
 
 #undef CPU_PHASE
 
+/* The table of one instruction set. */
+#define CPU_KERNELS(set)                                        \
+    const struct cpu_kernels cpu_kernels_##set = {              \
+        .isa = #set,                                            \
+        .phase = {                                              \
+            [CMD_COPY_PAGES] = &copy_pages_##set,               \
+            [CMD_EMBED] = &embed_##set,                         \
+            [CMD_ROPE_TABLE] = &rope_table_##set,               \
+            [CMD_ADD_NORM] = &add_norm_##set,                   \
+            [CMD_MATMUL] = &matmul_##set,                       \
+            [CMD_LORA_SHRINK] = &lora_shrink_##set,             \
+            [CMD_LORA_EXPAND] = &lora_expand_##set,             \
+            [CMD_ROPE_KV] = &rope_kv_##set,                     \
+            [CMD_ATTENTION] = &attention_##set,                 \
+            [CMD_ATTENTION_FOLD] = &attention_fold_##set,       \
+            [CMD_SILU_MUL] = &silu_mul_##set,                   \
+            [CMD_SAMPLE] = &sample_##set,                       \
+        },                                                      \
+    }
+
 /* Bytes of op_attention.workspace and op_sample.workspace; `threads` as device_info gives it. */
 size_t cpu_attention_workspace(int threads, const struct kv_shape *, const struct step_limits *);
 size_t cpu_sample_workspace(int threads, int32_t vocab, const struct step_limits *);

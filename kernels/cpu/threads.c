@@ -1,12 +1,12 @@
 /* Thread pool over futexes. `epoch` moves when a run begins; `active` is the number of workers inside the run, with
  * the bit OPEN while it may be joined. A worker that comes late finds it closed and goes back to waiting, so the
- * job and its argument are never touched after pool_run has returned. */
+ * job and its argument are never touched after pool_run has returned. Pitfall: gate.next grows past n by one for
+ * every thread that finds nothing left; it has room for that. */
 #include "kernels/cpu/threads.h"
 
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -72,25 +72,28 @@ static void wake(_Atomic uint32_t *word, _Atomic uint32_t *sleepers)
         futex(word, FUTEX_WAKE, INT_MAX);
 }
 
-void gate_finish(struct gate *g, int n, int finished)
+void gate_open(struct gate *g, int n)
 {
-    if (finished && atomic_fetch_add(&g->done, (uint32_t)finished) + (uint32_t)finished == (uint32_t)n)
-        wake(&g->done, &g->sleepers);
+    atomic_store(&g->opened, (uint32_t)n + 1);
+    wake(&g->opened, &g->sleepers);
 }
 
-void gate_wait(struct gate *g, int n)
+int gate_wait(struct gate *g)
 {
-    int64_t deadline = 0;
-    for (;;) {
-        uint32_t done = atomic_load_explicit(&g->done, memory_order_acquire);
-        if (done == (uint32_t)n)
-            return;
-        wait_change(&g->done, done, &g->sleepers, &deadline);
-    }
+    uint32_t opened;
+    for (int64_t deadline = 0; !(opened = atomic_load_explicit(&g->opened, memory_order_acquire));)
+        wait_change(&g->opened, 0, &g->sleepers, &deadline);
+    return (int)(opened - 1);
+}
+
+bool gate_finish(struct gate *g, int n, int finished)
+{
+    return finished && atomic_fetch_add(&g->done, (uint32_t)finished) + (uint32_t)finished == (uint32_t)n;
 }
 
 void gate_reset(struct gate *g)
 {
+    atomic_store_explicit(&g->opened, 0, memory_order_relaxed);
     atomic_store_explicit(&g->next, 0, memory_order_relaxed);
     atomic_store_explicit(&g->done, 0, memory_order_relaxed);
 }

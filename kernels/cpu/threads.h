@@ -10,6 +10,7 @@
 
 #include <stdalign.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 enum { SPIN_NS = 50000 };
@@ -25,19 +26,21 @@ int pool_threads(const struct pool *p);
  * of several threads queue up. Float control is the default one (round to nearest, subnormals kept) in all calls. */
 void pool_run(struct pool *p, void (*job)(void *arg, int worker), void *arg);
 
-/* Tiles 0 .. n−1, each handed out once. Zeroed memory is a fresh gate. */
+/* Hands out tiles 0 .. n−1, each once, as soon as it is opened. Zeroed memory is a closed gate. */
 struct gate {
-    alignas(64) _Atomic uint32_t next;
-    _Atomic uint32_t done, sleepers;
+    alignas(64) _Atomic uint32_t opened; /* n + 1; 0 = closed */
+    _Atomic uint32_t sleepers;
+    _Atomic uint32_t next, done;
 };
+
+void gate_open(struct gate *g, int n); /* what the opener wrote before is visible to who comes through */
+int gate_wait(struct gate *g);         /* until it is open: n */
+bool gate_finish(struct gate *g, int n, int finished); /* this thread completed so many: true for the last of all n */
+void gate_reset(struct gate *g);                       /* only while nobody uses it */
 
 static inline int gate_take(struct gate *g) /* the tile taken; n or more: none is left */
 {
     return (int)atomic_fetch_add_explicit(&g->next, 1, memory_order_relaxed);
 }
-
-void gate_finish(struct gate *g, int n, int finished); /* `finished` tiles of n were completed by this thread */
-void gate_wait(struct gate *g, int n);                 /* until all n tiles are completed and visible here */
-void gate_reset(struct gate *g);                       /* only while nobody uses it */
 
 #endif

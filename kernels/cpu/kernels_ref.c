@@ -1,0 +1,3 @@
+#include "kernels/cpu/phases.h"
+
+CPU_KERNELS(ref);
