@@ -81,6 +81,6 @@ INLINE int32_t v_offset(enum dtype t)
     return t == DTYPE_Q4_0 ? 8 : t == DTYPE_Q5_0 ? 16 : t == DTYPE_Q6_K ? 32 : 0; /* Q8_0 is taken as signed */
 }
 
-#include "kernels/cpu/matmul_vec.h"
+#include "kernels/cpu/matmul.inc.h"
 
 const struct cpu_phase matmul_avx2 = {matmul_tiles, run};

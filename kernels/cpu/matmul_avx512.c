@@ -69,6 +69,6 @@ INLINE int32_t v_offset(enum dtype t)
     return t == DTYPE_Q4_0 ? 8 : t == DTYPE_Q5_0 ? 16 : t == DTYPE_Q6_K ? 32 : t == DTYPE_Q8_0 ? 128 : 0;
 }
 
-#include "kernels/cpu/matmul_vec.h"
+#include "kernels/cpu/matmul.inc.h"
 
 const struct cpu_phase matmul_avx512 = {matmul_tiles, run};
