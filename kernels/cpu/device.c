@@ -1,6 +1,7 @@
 /* The CPU device: opening, memory, and the table of operations. */
 #include "kernels/cpu/device.h"
 #include "kernels/cpu/phases.h"
+#include "kernels/cpu/workspace.h"
 
 #include <sched.h>
 #include <stdlib.h>
@@ -93,12 +94,12 @@ static int cpu_download(struct device *d, void *dst, dptr src, size_t bytes, str
 
 static size_t attention_workspace(struct device *d, const struct kv_shape *kv, const struct step_limits *limits)
 {
-    return cpu_attention_workspace(pool_threads(d->pool), kv, limits);
+    return cpu_attention_workspace(kv, limits, pool_threads(d->pool));
 }
 
 static size_t sample_workspace(struct device *d, int32_t vocab, const struct step_limits *limits)
 {
-    return cpu_sample_workspace(pool_threads(d->pool), vocab, limits);
+    return cpu_sample_workspace(vocab, limits, pool_threads(d->pool));
 }
 
 const struct device_ops *device_cpu(void)

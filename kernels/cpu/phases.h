@@ -43,8 +43,4 @@ CPU_PHASE(sample);
         },                                                      \
     }
 
-/* Bytes of op_attention.workspace and op_sample.workspace; `threads` as device_info gives it. */
-size_t cpu_attention_workspace(int threads, const struct kv_shape *, const struct step_limits *);
-size_t cpu_sample_workspace(int threads, int32_t vocab, const struct step_limits *);
-
 #endif
