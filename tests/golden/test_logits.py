@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+"""`openlora logits` against transformers and PEFT, for every architecture, format and adapter of make_models.py.
+
+  test_logits.py --build DIR --models DIR [--model GGUF] [--filter TEXT]
+
+Each case is compared twice (units: the root mean square of the reference's logits):
+ - with the reference that rounds where our numerical contract rounds. What is left is float32 rounding: dot products
+   of n ≤ 512 terms err by about sqrt(n) · 2^-24 = 1.4e-6, some 40 of them in sequence over 3 layers give 9e-6 if they
+   add up in the worst direction; but a difference that small now and then falls on the other side of a rounding
+   border (F16 keys and values: 5e-4 of one element, int8 activations: 4e-3 of one). Bounds: CLOSE, CLOSE_INT8.
+ - with plain float32. F16 keys and values err by 2^-12 relative each: FAR. int8 activations err by about 0.5 % per
+   product, 7 products a layer: FAR_INT8, on the root mean square of the difference.
+"""
+import argparse
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+import torch
+
+import reference
+
+CLOSE, CLOSE_INT8 = 2e-4, 2e-2
+FAR, FAR_INT8 = 5e-3, 5e-2
+TOKENS = 280  # more than one attention split of 256
+
+
+def run_openlora(build, model, tokens, adapter):
+    with tempfile.TemporaryDirectory() as d:
+        ids, out = pathlib.Path(d) / "ids", pathlib.Path(d) / "out"
+        ids.write_text(" ".join(map(str, tokens)))
+        command = [str(build / "openlora"), "logits", "--model", str(model), "--tokens", str(ids), "--out", str(out)]
+        subprocess.run(command + (["--adapter", str(adapter)] if adapter else []), check=True, capture_output=True)
+        return np.fromfile(out, np.float32).reshape(len(tokens), -1)
+
+
+def compare(build, model, tokens, adapter, int8):
+    """(worst contract difference, plain difference, share of equal top tokens, passed)"""
+    ours = run_openlora(build, model, tokens, adapter)
+    contract = reference.compute(model, tokens, adapter, contract=True)
+    plain = reference.compute(model, tokens, adapter)
+    scale = np.sqrt(np.mean(plain.astype(np.float64) ** 2))
+    close = np.abs(ours - contract).max() / scale
+    if int8:
+        far = np.sqrt(np.mean((ours - plain).astype(np.float64) ** 2)) / scale
+    else:
+        far = np.abs(ours - plain).max() / scale
+    top = np.mean(ours.argmax(1) == plain.argmax(1))
+    passed = np.isfinite(ours).all() and close <= (CLOSE_INT8 if int8 else CLOSE) and far <= (FAR_INT8 if int8 else FAR)
+    return close, far, top, bool(passed and top >= (0.85 if int8 else 0.99))
+
+
+def cases(models):
+    """Every model alone; on the safetensors directories with every adapter, else with one adapter of each format."""
+    for entry in json.loads((models / "models.json").read_text()):
+        int8 = entry["type"].startswith("Q")
+        adapters = entry["adapters"]
+        if entry["path"] != entry["name"]:
+            adapters = [a for a in adapters if a.endswith(("r4-all", "r8-qv.gguf"))]
+        for adapter in [None] + adapters:
+            yield models / entry["path"], models / adapter if adapter else None, int8
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    p.add_argument("--build", type=pathlib.Path, required=True)
+    p.add_argument("--models", type=pathlib.Path, required=True)
+    p.add_argument("--model", type=pathlib.Path, help="one more model, for example the default one")
+    p.add_argument("--filter", default="", help="only cases whose name contains this")
+    a = p.parse_args()
+    torch.set_num_threads(2)
+    todo = list(cases(a.models)) + ([(a.model, None, True)] if a.model else [])
+    failures = ran = 0
+    print(f"{'case':58s} {'contract':>9s} {'float32':>9s} {'top-1':>6s}")
+    for model, adapter, int8 in todo:
+        name = model.name + (f" + {adapter.parent.name}/{adapter.name}" if adapter else "")
+        if a.filter not in name:
+            continue
+        tokens = np.random.default_rng(7).integers(3, 512, TOKENS).tolist()
+        close, far, top, passed = compare(a.build, model, tokens, adapter, int8)
+        print(f"{name:58s} {close:9.1e} {far:9.1e} {top:6.3f} {'' if passed else 'FAILED'}", flush=True)
+        failures += not passed
+        ran += 1
+    print(f"{ran} cases, {failures} failed")
+    sys.exit(failures > 0 or not ran)
+
+
+if __name__ == "__main__":
+    main()
