@@ -79,7 +79,9 @@ struct adapter_store *engine_adapters(struct engine *);
 int32_t engine_max_context(const struct engine *);
 
 enum { ENGINE_BUCKETS = 20 };
-struct engine_histogram { /* Prometheus: cumulative is made by the exporter; bounds in engine_stats.c */
+/* Upper bounds of all buckets but the last, which has none: seconds for times, counts for lengths and rows. */
+extern const double engine_time_bounds_s[ENGINE_BUCKETS - 1], engine_token_bounds[ENGINE_BUCKETS - 1];
+struct engine_histogram { /* count per bucket: cumulative is made by the exporter */
     uint64_t count[ENGINE_BUCKETS];
     uint64_t total;
     double sum;
