@@ -150,7 +150,7 @@ static int split_name(struct text name, struct text *module, bool *b, struct err
 static int add_tensor(struct lora_pairs *p, const struct safetensor *t, const struct peft_config *c, struct err *e)
 {
     struct text module;
-    bool b;
+    bool b = false;
     char weight[320];
     int rc = split_name(t->name, &module, &b, e);
     if (rc)

@@ -65,7 +65,7 @@ static int read_item(const struct safetensors *s, struct safetensor *t, const js
 {
     if (t->name.len > MAX_NAME_BYTES || !name_is_plain(t->name.data, t->name.len))
         return err_set(e, OL_EFORMAT, "safetensors", "a tensor's name is empty, too long or not text");
-    size_t bytes;
+    size_t bytes = 0;
     int rc = read_dtype(t, json_object_get(value, "dtype"), e);
     if (!rc)
         rc = read_shape(t, json_object_get(value, "shape"), &bytes, e);
