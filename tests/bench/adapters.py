@@ -67,6 +67,7 @@ def write_gguf(path, tensors, heads):
 def make(model, folder, count, as_gguf=0):
     """`count` PEFT directories, and the first `as_gguf` of them also as GGUF files: two lists of paths."""
     shape = model_shape(model)
+    folder.mkdir(parents=True, exist_ok=True)
     directories, files = [], []
     for i in range(count):
         directory, file = folder / f"{i:04d}", folder / f"{i:04d}.gguf"
