@@ -91,14 +91,14 @@ void request_check(struct http_request *r, const char *path)
     if (!r->refused)
         router_find(r->server->routes, r->server->n_routes, path, r);
     if (length && strtoull(length, NULL, 10) > config->max_body_bytes)
-        refuse(r, 413, "the request body is larger than this server takes ([server] max_body_bytes)");
+        refuse(r, 413, "the request body is larger than this server takes ([server] max_body_mb)");
 }
 
 void request_take(struct http_request *r, const char *bytes, size_t n)
 {
     r->body_seen += n;
     if (r->body_seen > r->server->config.max_body_bytes)
-        refuse(r, 413, "the request body is larger than this server takes ([server] max_body_bytes)");
+        refuse(r, 413, "the request body is larger than this server takes ([server] max_body_mb)");
     if (r->refused) { /* read and thrown away, so that the client gets round to reading our answer */
         drop_body(r);
         return;
