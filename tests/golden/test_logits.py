@@ -2,6 +2,7 @@
 """`openlora logits` against transformers and PEFT, for every architecture, format and adapter of make_models.py.
 
   test_logits.py --build DIR --models DIR [--model GGUF] [--filter TEXT]
+  pytest test_logits.py       takes build/, and build/test-models, which it makes
 
 Each case is compared twice (units: the root mean square of the reference's logits):
  - with the reference that rounds where our numerical contract rounds. What is left is float32 rounding: dot products
@@ -64,6 +65,31 @@ def cases(models):
             yield models / entry["path"], models / adapter if adapter else None, int8
 
 
+def run(build, todo, only=""):
+    """Prints a line per case and returns how many ran and failed."""
+    failures = ran = 0
+    print(f"{'case':58s} {'contract':>9s} {'float32':>9s} {'top-1':>6s}")
+    for model, adapter, int8 in todo:
+        name = model.name + (f" + {adapter.parent.name}/{adapter.name}" if adapter else "")
+        if only not in name:
+            continue
+        tokens = np.random.default_rng(7).integers(3, 512, TOKENS).tolist()
+        close, far, top, passed = compare(build, model, tokens, adapter, int8)
+        print(f"{name:58s} {close:9.1e} {far:9.1e} {top:6.3f} {'' if passed else 'FAILED'}", flush=True)
+        failures += not passed
+        ran += 1
+    print(f"{ran} cases, {failures} failed")
+    return ran, failures
+
+
+def test_logits():
+    build = pathlib.Path(__file__).parents[2] / "build"
+    models = build / "test-models"
+    subprocess.run([sys.executable, pathlib.Path(__file__).with_name("make_models.py"), models], check=True)
+    ran, failures = run(build, cases(models))
+    assert ran and not failures
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     p.add_argument("--build", type=pathlib.Path, required=True)
@@ -72,19 +98,7 @@ def main():
     p.add_argument("--filter", default="", help="only cases whose name contains this")
     a = p.parse_args()
     torch.set_num_threads(2)
-    todo = list(cases(a.models)) + ([(a.model, None, True)] if a.model else [])
-    failures = ran = 0
-    print(f"{'case':58s} {'contract':>9s} {'float32':>9s} {'top-1':>6s}")
-    for model, adapter, int8 in todo:
-        name = model.name + (f" + {adapter.parent.name}/{adapter.name}" if adapter else "")
-        if a.filter not in name:
-            continue
-        tokens = np.random.default_rng(7).integers(3, 512, TOKENS).tolist()
-        close, far, top, passed = compare(a.build, model, tokens, adapter, int8)
-        print(f"{name:58s} {close:9.1e} {far:9.1e} {top:6.3f} {'' if passed else 'FAILED'}", flush=True)
-        failures += not passed
-        ran += 1
-    print(f"{ran} cases, {failures} failed")
+    ran, failures = run(a.build, list(cases(a.models)) + ([(a.model, None, True)] if a.model else []), a.filter)
     sys.exit(failures > 0 or not ran)
 
 
