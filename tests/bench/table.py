@@ -84,8 +84,6 @@ def against_ourselves(machine, model, directories):
         lambda: machine.ours(model, seqs=64), lambda: machine.ours(model, seqs=64, adapters=directories,
                                                                    options=("--zipf", "1")))
     print_ratio(f"decode 64 rows: on 64 of {len(directories):,} adapters (Zipf 1.0), against base", base, zipf, 0.85, 0.95)
-    unused = machine.ours(model, seqs=8, adapters=directories[:8], options=("--unused",))
-    print(f"\nLoRA operations counted in base-only work with 8 adapters resident: {unused['lora_ops']}.")
 
 
 def print_machine(machine, folder, models):
