@@ -57,14 +57,13 @@ int config_read_file(const char *path, struct config *c, struct err *e)
     ini_use_stack = false; /* inih's knobs are global; nothing else in this process uses it */
     ini_max_line = ini_initial_alloc = LINE_BYTES;
     ini_allow_multiline = false;
-    int line = ini_parse_stream(read_line, &r, on_setting, &r);
+    int line = ini_parse_stream(read_line, &r, on_setting, &r); /* of the first error, ours included */
     fclose(r.file);
-    if (e->code)
-        return e->code;
-    if (line == 0)
-        return 0;
-    return line < 0 ? err_set(e, OL_ENOMEM, "config", "no memory to read %.160s", path)
-                    : err_set(e, OL_EINVAL, "config", "%.160s:%d: not a section, a setting or a comment", path, line);
+    if (line < 0)
+        return err_set(e, OL_ENOMEM, "config", "no memory to read %.160s", path);
+    if (line > 0 && (!e->code || line < r.line))
+        return err_set(e, OL_EINVAL, "config", "%.160s:%d: not a section, a setting or a comment", path, line);
+    return e->code;
 }
 
 /* ---- environment */
