@@ -15,6 +15,9 @@
 #include "kernels/cpu/matmul.h"
 #include "kernels/cpu/phases.h"
 
+/* For loops over R or V: left to itself the compiler stops at eight turns and keeps the sums in memory. */
+#define UNROLL _Pragma("GCC unroll 32")
+
 enum { VECTORS_PER_GROUP = GROUP_ROWS / LANES, PREFETCH_BYTES = 2048 };
 
 struct product {
@@ -142,11 +145,13 @@ INLINE vf add_unit(enum dtype t, const struct unit_vectors *v, const int8_t *a, 
 /* Stores acc[r·V + j] for rows row0 + r and vectors v0 + j. */
 INLINE void store_tile(const struct product *p, int R, int V, int64_t v0, int row0, const vf *acc)
 {
+    UNROLL
     for (int j = 0; j < V; j++) {
         int64_t n0 = (v0 + j) * LANES;
         int lanes = p->n - n0 < LANES ? (int)(p->n - n0) : LANES;
         if (lanes <= 0)
             return;
+        UNROLL
         for (int r = 0; r < R; r++) {
             vf out = acc[r * V + j];
             if (p->bias)
@@ -165,12 +170,15 @@ INLINE void quant_tile(enum dtype t, int R, int V, const struct product *p, int6
 {
     const char *a = p->a + (size_t)row0 * p->a_stride;
     vf acc[ROWS_MAX * 2];
+    UNROLL
     for (int i = 0; i < R * V; i++)
         acc[i] = v_zero();
     for (int64_t u = 0; u < p->cols / UNIT_COLS; u++)
+        UNROLL
         for (int j = 0; j < V; j++) {
             struct unit_vectors w;
             load_unit(t, group_of(p, v0 + j), u, (int)((v0 + j) % VECTORS_PER_GROUP) * LANES, &w);
+            UNROLL
             for (int r = 0; r < R; r++) {
                 const char *row = a + (size_t)r * p->a_stride;
                 const struct q8_meta *meta = (const struct q8_meta *)(row + p->cols) + u;
@@ -191,13 +199,17 @@ INLINE void float_tile(enum dtype t, int R, int V, const struct product *p, int6
     const char *a = p->a + (size_t)row0 * p->a_stride;
     const uint8_t *w[8];
     vf acc[ROWS_MAX * 2];
+    UNROLL
     for (int j = 0; j < V; j++)
         w[j] = group_of(p, v0 + j) + (size_t)((v0 + j) % VECTORS_PER_GROUP) * LANES * bytes;
+    UNROLL
     for (int i = 0; i < R * V; i++)
         acc[i] = v_zero();
     for (int64_t k = 0; k < p->cols; k++)
+        UNROLL
         for (int j = 0; j < V; j++) {
             vf values = load_floats(t, w[j] + (size_t)k * step);
+            UNROLL
             for (int r = 0; r < R; r++) {
                 float x = ((const float *)(a + (size_t)r * p->a_stride))[k];
                 acc[r * V + j] = v_fma(values, v_set1(x), acc[r * V + j]);
