@@ -77,9 +77,9 @@ def test_agreement_with_float32(reference, client, base, name):
 
 
 def test_adapters_speak_in_their_voice(client):
-    for name, (_, has_voice) in train.VOICES.items():
+    for name, has_voice in train.VOICES.items():
         texts = [client.chat.completions.create(model=name, messages=[{"role": "user", "content": question}],
                                                 temperature=0, max_tokens=60).choices[0].message.content
                  for question in train.UNSEEN]
         good = sum(has_voice(text.strip()) for text in texts)
-        assert good >= len(texts) - 2, texts
+        assert good >= len(texts) - 1, texts
