@@ -1,9 +1,10 @@
-#include "engine/scheduler.h"
+/* The scheduler's state: pages given and taken back, sequences that wait and run. The plan is made in
+ * scheduler_plan.c. */
+#include "engine/scheduler_internal.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-enum { PAGE = STEP_PAGE_TOKENS, MAX_PREFIX_WAITS = 64 /* plans */ };
+enum { PAGE = STEP_PAGE_TOKENS };
 
 int scheduler_init(struct scheduler *s, const struct scheduler_config *config, struct err *e)
 {
@@ -63,7 +64,7 @@ static bool reclaim(struct scheduler *s, bool pinned)
     return true;
 }
 
-static bool make_free(struct scheduler *s, int32_t n, bool pinned)
+bool scheduler_make_free(struct scheduler *s, int32_t n, bool pinned)
 {
     while (page_pool_free_count(&s->pool) < n)
         if (!reclaim(s, pinned))
@@ -71,7 +72,7 @@ static bool make_free(struct scheduler *s, int32_t n, bool pinned)
     return true;
 }
 
-static int32_t available_pages(const struct scheduler *s, bool pinned)
+int32_t scheduler_available_pages(const struct scheduler *s, bool pinned)
 {
     return page_pool_free_count(&s->pool) + s->cache.n_idle + residency_idle_pages(&s->adapters, pinned);
 }
@@ -104,7 +105,7 @@ static void give_back_pages(struct scheduler *s, struct sequence *q)
 
 /* ---- Running and waiting ---- */
 
-static void link_running(struct scheduler *s, struct sequence *q)
+void scheduler_start_running(struct scheduler *s, struct sequence *q)
 {
     q->state = SEQ_RUNNING;
     q->next = NULL;
@@ -112,7 +113,7 @@ static void link_running(struct scheduler *s, struct sequence *q)
     *(s->tail ? &s->tail->next : &s->head) = q;
     s->tail = q;
     s->n_running++;
-    q->tenant->n_running++;
+    tenants_started(&s->tenants, q->tenant);
 }
 
 /* Takes a sequence off the running list, with its pages and its use of the adapter. */
@@ -123,7 +124,7 @@ static void stop_running(struct scheduler *s, struct sequence *q)
     *(q->next ? &q->next->prev : &s->tail) = q->prev;
     q->next = q->prev = NULL;
     s->n_running--;
-    q->tenant->n_running--;
+    tenants_stopped(&s->tenants, q->tenant);
     if (q->residency) {
         q->residency->n_running--;
         q->residency->last_used_s = s->now_s;
@@ -140,7 +141,7 @@ static void start_waiting(struct scheduler *s, struct sequence *q)
     }
 }
 
-static void stop_waiting(struct scheduler *s, struct sequence *q)
+void scheduler_stop_waiting(struct scheduler *s, struct sequence *q)
 {
     tenants_dequeue(&s->tenants, q);
     s->n_waiting--;
@@ -161,246 +162,19 @@ void scheduler_add(struct scheduler *s, struct sequence *q, double now_s)
 void scheduler_remove(struct scheduler *s, struct sequence *q)
 {
     if (q->state == SEQ_WAITING)
-        stop_waiting(s, q);
+        scheduler_stop_waiting(s, q);
     else if (q->state == SEQ_RUNNING)
         stop_running(s, q);
     q->state = SEQ_ENDED;
 }
 
-static void preempt(struct scheduler *s, struct sequence *q)
+void scheduler_preempt(struct scheduler *s, struct sequence *q)
 {
     stop_running(s, q);
     tenants_requeue(&s->tenants, q);
     start_waiting(s, q);
     q->usage.preemptions++;
     s->preemptions++;
-}
-
-/* ---- Planning ---- */
-
-/* Preempts the youngest sequence that is younger than q and not in this plan. */
-static bool preempt_younger(struct scheduler *s, const struct sequence *q)
-{
-    for (struct sequence *v = s->tail; v && v != q; v = v->prev)
-        if (v->planned_epoch != s->epoch) {
-            preempt(s, v);
-            return true;
-        }
-    return false;
-}
-
-/* Makes room for position n_computed; false: sit this step out. */
-static bool grow(struct scheduler *s, struct sequence *q)
-{
-    if (q->n_computed < q->n_pages * PAGE)
-        return true;
-    while (!make_free(s, 1, s->n_running == 1))
-        if (!preempt_younger(s, q))
-            return false;
-    q->pages[q->n_pages++] = page_pool_take(&s->pool, PAGE_KV);
-    return true;
-}
-
-/* Room in the step's penalty and bias lists for one more row that wants logits? */
-static bool lists_fit(const struct scheduler *s, const struct sequence *q)
-{
-    return s->plan.n_history + q->n_history <= s->config.max_history &&
-           s->plan.n_bias + q->sampling.n_bias <= s->config.max_bias;
-}
-
-/* Puts the next rows of q into the plan, as many as the budget allows. */
-static void plan_rows(struct scheduler *s, struct sequence *q)
-{
-    struct plan *p = &s->plan;
-    int32_t rest = q->n_tokens - q->n_computed, room = s->config.max_rows - p->n_rows;
-    int32_t n = rest < room ? rest : room;
-    bool logits = n == rest;
-    if (logits && !lists_fit(s, q)) { /* its last token waits for a step with room, first in line */
-        q->deferred = true;
-        logits = false;
-        n--;
-    }
-    if (n <= 0)
-        return;
-    if (logits) {
-        q->deferred = false;
-        p->n_history += q->n_history;
-        p->n_bias += q->sampling.n_bias;
-    }
-    p->items[p->n_items++] = (struct plan_item){.seq = q, .n_rows = n, .logits = logits};
-    p->n_rows += n;
-    q->planned_epoch = s->epoch;
-}
-
-static void plan_decodes(struct scheduler *s, bool deferred)
-{
-    for (struct sequence *q = s->head; q; q = q->next)
-        if (q->n_tokens - q->n_computed == 1 && q->deferred == deferred && q->planned_epoch != s->epoch && grow(s, q))
-            plan_rows(s, q);
-}
-
-static void plan_prefills(struct scheduler *s)
-{
-    for (struct sequence *q = s->head; q && s->plan.n_rows < s->config.max_rows; q = q->next)
-        if (q->n_tokens - q->n_computed > 1)
-            plan_rows(s, q);
-}
-
-/* Is a running sequence about to compute full pages that q could then take from the cache? */
-static bool shares_running_prefill(const struct scheduler *s, const struct sequence *q)
-{
-    int32_t cached = -1;
-    for (const struct sequence *r = s->head; r; r = r->next) {
-        if (r->n_tokens - r->n_computed <= 1 || memcmp(&r->space, &q->space, sizeof q->space) != 0)
-            continue;
-        int32_t limit = r->n_tokens < q->n_tokens - 1 ? r->n_tokens : q->n_tokens - 1, n = 0;
-        while (n < limit && r->tokens[n] == q->tokens[n])
-            n++;
-        n -= n % PAGE;
-        if (n <= r->n_computed)
-            continue; /* what they share is computed: cached already, or evicted again */
-        if (cached < 0)
-            cached = prefix_cache_peek(&s->cache, &q->space, q->tokens, q->n_tokens - 1);
-        if (n > cached)
-            return true;
-    }
-    return false;
-}
-
-static bool can_be_admitted(struct scheduler *s, struct sequence *q)
-{
-    struct residency *r = q->residency;
-    if (r && !r->resident && !r->ready)
-        return false;
-    if (s->config.no_prefix_cache)
-        return true;
-    if (!q->space_known) { /* from here on the adapter's hash is known, and fixed */
-        q->space_known = true;
-        cache_space_init(&q->space, q->tenant_name, s->config.version, r ? r->hash : "");
-    }
-    if (q->prefix_waits < MAX_PREFIX_WAITS && shares_running_prefill(s, q)) {
-        q->prefix_waits++;
-        return false;
-    }
-    return true;
-}
-
-/* The next sequence to admit: fair between tenants, first come first served within one. */
-static struct sequence *next_candidate(struct scheduler *s)
-{
-    struct tenant *t;
-    while ((t = tenants_next(&s->tenants, s->epoch))) {
-        for (struct sequence *q = t->head; q; q = q->next) {
-            if (q->skip_epoch == s->epoch)
-                continue;
-            if (can_be_admitted(s, q))
-                return q;
-            q->skip_epoch = s->epoch;
-        }
-        t->skip_epoch = s->epoch;
-    }
-    return NULL;
-}
-
-/* Takes pages for q's tokens, and for its adapter if that is not resident. False, and nothing changed, when they
- * cannot be had. */
-static bool take_pages(struct scheduler *s, struct sequence *q)
-{
-    struct plan *p = &s->plan;
-    struct residency *r = q->residency;
-    bool alone = s->n_running == 0;
-    int32_t limit = s->config.no_prefix_cache ? 0 : q->n_tokens - 1;
-    struct cache_match m = prefix_cache_match(&s->cache, &q->space, q->tokens, limit, q->pages);
-    if (r)
-        r->n_running++; /* from here its pages are not idle */
-    int32_t adapter_pages = r && !r->resident ? r->n_pages : 0;
-    int32_t need = pages_of_tokens(q->n_tokens) - m.n_pages + adapter_pages;
-    /* Leave each running sequence a page to grow into, so that admission does not lead straight to preemption. */
-    int32_t want = need + s->n_running;
-    if (m.partial_page >= 0 && available_pages(s, alone) < want) { /* the page to copy from is one too many */
-        prefix_cache_release(&s->cache, m.partial_page);
-        m.partial_page = -1;
-    }
-    bool fits = available_pages(s, alone) >= want && make_free(s, need, alone);
-    q->n_pages = m.n_pages;
-    if (!fits) {
-        while (q->n_pages)
-            prefix_cache_release(&s->cache, q->pages[--q->n_pages]);
-        if (r)
-            r->n_running--;
-        return false;
-    }
-    if (adapter_pages) {
-        residency_place(&s->adapters, r, s->now_s);
-        p->uploads[p->n_uploads++] = r;
-    }
-    while (q->n_pages < pages_of_tokens(q->n_tokens))
-        q->pages[q->n_pages++] = page_pool_take(&s->pool, PAGE_KV);
-    q->n_published = m.n_pages;
-    q->n_computed = m.n_pages * PAGE;
-    if (m.partial_page >= 0) { /* the reference on the source is held until commit */
-        q->n_computed += m.n_partial;
-        p->copies[p->n_copies++] = (struct step_copy){.src_page = m.partial_page, .dst_page = q->pages[m.n_pages]};
-    }
-    return true;
-}
-
-static bool admit(struct scheduler *s, struct sequence *q)
-{
-    if (!take_pages(s, q))
-        return false;
-    stop_waiting(s, q);
-    link_running(s, q);
-    if (q->residency)
-        q->residency->last_used_s = s->now_s;
-    s->tenants.last = q->tenant;
-    if (!q->charged) { /* once: neither cached tokens nor those of a preemption are the tenant's cost */
-        q->charged = true;
-        q->usage.cached_tokens = q->n_computed;
-        q->scheduled_s = s->now_s;
-        s->prefix_queries += (uint64_t)q->n_prompt;
-        s->prefix_hits += (uint64_t)q->n_computed;
-        q->tenant->service += (uint64_t)VTC_INPUT_WEIGHT * (uint64_t)(q->n_prompt - q->n_computed);
-    }
-    plan_rows(s, q);
-    return true;
-}
-
-/* Base first, then adapters in order of placement; within one, order of admission. */
-static void group_by_adapter(struct plan *p)
-{
-    for (int32_t i = 1; i < p->n_items; i++) {
-        struct plan_item item = p->items[i];
-        uint64_t order = item.seq->residency ? item.seq->residency->order : 0;
-        int32_t j = i;
-        for (; j > 0; j--) {
-            const struct residency *before = p->items[j - 1].seq->residency;
-            if ((before ? before->order : 0) <= order)
-                break;
-            p->items[j] = p->items[j - 1];
-        }
-        p->items[j] = item;
-    }
-}
-
-const struct plan *scheduler_plan(struct scheduler *s, double now_s)
-{
-    struct plan *p = &s->plan;
-    CHECK(p->n_copies == 0); /* the last plan was committed */
-    p->n_items = p->n_uploads = p->n_rows = p->n_history = p->n_bias = 0;
-    s->epoch++;
-    s->now_s = s->cache.now_s = now_s;
-    plan_decodes(s, true);
-    plan_decodes(s, false);
-    plan_prefills(s);
-    while (p->n_rows < s->config.max_rows && s->n_running < s->config.max_seqs) {
-        struct sequence *q = next_candidate(s);
-        if (!q || !admit(s, q))
-            break;
-    }
-    CHECK(p->n_items || !s->n_running);
-    group_by_adapter(p);
-    return p;
 }
 
 void scheduler_commit(struct scheduler *s)

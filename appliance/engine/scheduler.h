@@ -14,6 +14,8 @@
  * read or while a running sequence is prefilling pages they will share. One that lacks pages is not passed: the
  * pages that others give back are its own.
  *
+ * If another tenant runs more than its share meanwhile, its youngest sequence makes way.
+ *
  * Invariants: a sequence alone always fits (scheduler_max_total), so the oldest running one always advances; every
  * plan keeps the step's limits; between plan and commit nothing else is called. One thread. */
 #ifndef OPENLORA_ENGINE_SCHEDULER_H
@@ -54,6 +56,7 @@ struct scheduler {
     struct tenants tenants;
     struct sequence *head, *tail;  /* running, in order of admission */
     int32_t n_running, n_waiting;
+    const struct tenant *starved;  /* whose turn it was in the last plan, without a place or pages to be had */
     struct plan plan;
     uint64_t epoch;                /* plans made */
     double now_s;

@@ -57,6 +57,7 @@ static void lift(struct tenants *ts, struct tenant *t)
 void tenants_requeue(struct tenants *ts, struct sequence *s)
 {
     struct tenant *t = s->tenant;
+    ts->n_active += is_idle(t);
     if (t->n_waiting++ == 0)
         ts->waiting[ts->n_waiting++] = t;
     struct sequence *after = t->tail; /* new sequences have the highest id; preempted ones go near the front */
@@ -83,12 +84,26 @@ void tenants_dequeue(struct tenants *ts, struct sequence *s)
     *(s->prev ? &s->prev->next : &t->head) = s->next;
     *(s->next ? &s->next->prev : &t->tail) = s->prev;
     s->next = s->prev = NULL;
-    if (--t->n_waiting)
+    t->n_waiting--;
+    ts->n_active -= is_idle(t);
+    if (t->n_waiting)
         return;
     int32_t i = 0;
     while (ts->waiting[i] != t)
         i++;
     ts->waiting[i] = ts->waiting[--ts->n_waiting];
+}
+
+void tenants_started(struct tenants *ts, struct tenant *t)
+{
+    ts->n_active += is_idle(t);
+    t->n_running++;
+}
+
+void tenants_stopped(struct tenants *ts, struct tenant *t)
+{
+    t->n_running--;
+    ts->n_active -= is_idle(t);
 }
 
 struct tenant *tenants_next(const struct tenants *ts, uint64_t epoch)

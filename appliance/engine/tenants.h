@@ -29,6 +29,7 @@ struct tenants {
     int32_t capacity;
     struct tenant **waiting;      /* (n_waiting of capacity) tenants with a waiting sequence, in no order */
     int32_t n_waiting;
+    int32_t n_active;             /* tenants with a waiting or running sequence */
     struct tenant *last;          /* served last, or NULL */
 };
 
@@ -42,6 +43,9 @@ void tenants_arrive(struct tenants *, struct sequence *);
 void tenants_requeue(struct tenants *, struct sequence *);
 /* Takes a sequence out of its tenant's queue. */
 void tenants_dequeue(struct tenants *, struct sequence *);
+/* One of its sequences started or stopped running. */
+void tenants_started(struct tenants *, struct tenant *);
+void tenants_stopped(struct tenants *, struct tenant *);
 /* The waiting tenant with the lowest counter that is not marked skip_epoch = epoch; NULL when none is left. */
 struct tenant *tenants_next(const struct tenants *, uint64_t epoch);
 

@@ -25,7 +25,8 @@ struct fake_model {
     int32_t n_pages;
     uint64_t (*kv)[STEP_PAGE_TOKENS];          /* (n_pages) */
     unsigned char (*bytes)[FAKE_PAGE_BYTES];   /* (n_pages) adapter images */
-    uint64_t steps, rows, lora_steps, copies;
+    atomic_ulong steps;
+    uint64_t rows, lora_steps, copies;
     int32_t max_rows_seen;
     long step_ns;                              /* pretended compute time */
     atomic_int fail_after;                     /* > 0: steps until the device is lost */
@@ -250,7 +251,7 @@ static inline struct engine *fake_open(struct fake_model *m, struct engine_confi
 {
     struct engine *e = NULL;
     struct err err;
-    *m = (struct fake_model){.n_pages = n_pages, .step_ns = m->step_ns};
+    m->n_pages = n_pages;
     CHECK(engine_config_resolve(&c, &fake_config, &err) == 0);
     struct step_limits limits = engine_step_limits(&c, n_pages);
     m->step = calloc(1, step_layout(&limits).bytes);

@@ -176,6 +176,7 @@ START_TEST(limits)
     client_free(c);
     close_all(e, &m);
 
+    m = (struct fake_model){0};
     e = fake_open(&m, (struct engine_config){.max_context = 128}, 4); /* the pool is smaller than the context */
     c = client_new(64, 100);
     run_one(c, e);
@@ -406,7 +407,7 @@ START_TEST(replace_and_unload_under_load)
     struct client *old = client_new(20, 100), *new = client_new(20, 20), *forced = client_new(20, 200);
     use_adapter(old, e, 0);
     ck_assert_int_eq(client_submit(old, e, &err), 0);
-    while (m.steps < 3)
+    while (atomic_load(&m.steps) < 3)
         usleep(200);
     fake_write_adapter(folder, "a0b", 77000, 1, "");
     snprintf(path, sizeof path, "%s/a0b", folder);
