@@ -75,7 +75,9 @@ static void install_image(struct adapter *a, struct adapter_image *image, double
     s->host = a;
     s->host_bytes += image_bytes(image);
     s->loads++;
+    a->wants++; /* whatever has to go, not the image that just came */
     fit_budget(s);
+    a->wants--;
 }
 
 void adapter_unref_locked(struct adapter *a)
@@ -149,7 +151,7 @@ enum image_state adapter_poll(struct adapter *a, const struct adapter_image **im
     return state;
 }
 
-void adapter_finish_load(struct adapter *a, int rc, struct adapter_image *image, double load_s, const struct err *why)
+int adapter_finish_load(struct adapter *a, int rc, struct adapter_image *image, double load_s, const struct err *why)
 {
     struct err e = *why;
     if (!rc && a->image.hash[0] && strcmp(a->image.hash, image->hash) != 0) {
@@ -167,9 +169,10 @@ void adapter_finish_load(struct adapter *a, int rc, struct adapter_image *image,
     if (rc) {
         a->state = IMAGE_FAILED;
         a->why = e;
-        return;
+        return rc;
     }
     install_image(a, image, load_s);
+    return 0;
 }
 
 static void *loader_main(void *arg)
@@ -195,7 +198,7 @@ static void *loader_main(void *arg)
             pthread_mutex_unlock(&s->mutex);
             int rc = adapter_read(a, &image, &load_s, &e);
             pthread_mutex_lock(&s->mutex);
-            adapter_finish_load(a, rc, &image, load_s, &e);
+            (void)adapter_finish_load(a, rc, &image, load_s, &e);
             adapter_store_notify(s);
         }
         adapter_unref_locked(a);

@@ -215,14 +215,14 @@ int adapter_load(struct adapter_store *s, const char *name, const char *path, bo
     double load_s;
     rc = adapter_read(a, &image, &load_s, &why);
     pthread_mutex_lock(&s->mutex);
-    adapter_finish_load(a, rc, &image, load_s, &why);
-    if (a->state == IMAGE_READY) {
+    rc = adapter_finish_load(a, rc, &image, load_s, &why);
+    if (!rc) {
         rc = point_name(s, a, replace, e);
     } else {
         struct adapter_entry *entry = *find_link(s, name);
         if (entry) /* the old version goes on serving; its name remembers why it was not replaced */
             memcpy(entry->error, a->why.message, sizeof entry->error);
-        rc = err_set(e, a->why.code, "adapter", "%s", a->why.message);
+        rc = err_set(e, rc, "adapter", "%s", a->why.message);
     }
     if (rc)
         adapter_unref_locked(a);

@@ -107,8 +107,8 @@ void adapter_retire(struct adapter *);
 int adapter_path_confine(const struct adapter_store *, const char *path, struct err *e);
 int adapter_name_check(const char *name, struct err *e);
 int adapter_read(struct adapter *, struct adapter_image *, double *load_s, struct err *e); /* no lock held */
-/* Records what adapter_read gave: rc, and the image (taken) or the reason. Lock held. */
-void adapter_finish_load(struct adapter *, int rc, struct adapter_image *, double load_s, const struct err *why);
+/* Records what adapter_read gave: rc, and the image (taken) or the reason. Returns the final rc. Lock held. */
+int adapter_finish_load(struct adapter *, int rc, struct adapter_image *, double load_s, const struct err *why);
 void adapter_unref_locked(struct adapter *); /* lock held */
 int adapter_loader_start(struct adapter_store *, struct err *e);
 void adapter_loader_stop(struct adapter_store *);
