@@ -18,7 +18,8 @@ int adapter_name_check(const char *name, struct err *e)
         bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
         if (!letter && !strchr("._:/@-", c))
             return err_set(e, OL_EINVAL, "adapter",
-                           "an adapter's name consists of letters, digits and . _ : / @ -; character %d is not", (int)i + 1);
+                           "an adapter's name consists of letters, digits and . _ : / @ -; character %d is not",
+                           (int)i + 1);
     }
     return 0;
 }

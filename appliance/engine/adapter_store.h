@@ -4,7 +4,7 @@
  * atomically by a load with replace. Loading reads and checks the files on a background thread; a load that fails
  * leaves the old version serving. Unload: new requests get OL_ENOTFOUND at once, running ones finish, and pages and
  * host memory go with the last reference. Host images above the host budget are dropped by reload cost × recency
- * (pinned and referenced ones stay) and read again when wanted.
+ * (pinned ones and those that a request waits for stay) and read again when wanted.
  * All functions are safe from any thread. */
 #ifndef OPENLORA_ENGINE_ADAPTER_STORE_H
 #define OPENLORA_ENGINE_ADAPTER_STORE_H
@@ -51,7 +51,8 @@ int adapter_register(struct adapter_store *, const char *name, const char *path,
 /* Reads and checks the files now (blocking the caller only), then points the name to them. Without `replace` an
  * existing name is OL_EEXIST. On failure nothing changes. */
 int adapter_load(struct adapter_store *, const char *name, const char *path, bool replace, bool pinned, struct err *e);
-int adapter_unload(struct adapter_store *, const char *name, bool force, struct err *e); /* force: running requests are cancelled */
+/* force: running requests are cancelled (END_CANCELLED) */
+int adapter_unload(struct adapter_store *, const char *name, bool force, struct err *e);
 int adapter_pin(struct adapter_store *, const char *name, bool pinned, struct err *e);
 
 int adapter_store_count(struct adapter_store *);

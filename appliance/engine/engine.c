@@ -9,7 +9,8 @@ static int set_default(int32_t *value, int32_t standard, int32_t min, int32_t ma
     if (*value == 0)
         *value = standard;
     if (*value < min || *value > max)
-        return err_set(e, OL_EINVAL, "engine", "%s must be between %d and %d, not %d", name, (int)min, (int)max, (int)*value);
+        return err_set(e, OL_EINVAL, "engine", "%s must be between %d and %d, not %d", name, (int)min, (int)max,
+                       (int)*value);
     return 0;
 }
 
@@ -31,8 +32,14 @@ int engine_config_resolve(struct engine_config *c, const struct model_config *m,
 
 /* Penalty and bias lists of one step are bounded: a sequence that finds no room waits for the next step. Each list
  * holds at least what one sequence can have. */
-static int32_t history_capacity(const struct engine_config *c) { return c->max_context > 65536 ? c->max_context : 65536; }
-static int32_t bias_capacity(const struct engine_config *c) { return c->max_seqs < 16 ? c->max_seqs * SEQUENCE_MAX_BIAS : 16 * SEQUENCE_MAX_BIAS; }
+static int32_t history_capacity(const struct engine_config *c)
+{
+    return c->max_context > 65536 ? c->max_context : 65536;
+}
+static int32_t bias_capacity(const struct engine_config *c)
+{
+    return c->max_seqs < 16 ? c->max_seqs * SEQUENCE_MAX_BIAS : 16 * SEQUENCE_MAX_BIAS;
+}
 
 struct step_limits engine_step_limits(const struct engine_config *c, int32_t n_pages)
 {
@@ -55,13 +62,15 @@ static void wake_engine(void *engine)
     pthread_mutex_unlock(&e->mutex);
 }
 
-static int open_store(struct engine *e, const struct engine_config *c, const struct adapter_reader *reader, struct err *err)
+static int open_store(struct engine *e, const struct engine_config *c, const struct adapter_reader *reader,
+                      struct err *err)
 {
     struct adapter_store_config sc = {
         .model = e->model, .page_bytes = e->page_bytes, .host_bytes = c->adapter_host_bytes,
         .roots = c->adapter_roots, .n_roots = c->n_adapter_roots,
     };
-    int rc = reader ? adapter_store_open_with(&sc, reader, &e->adapters, err) : adapter_store_open(&sc, &e->adapters, err);
+    int rc =
+        reader ? adapter_store_open_with(&sc, reader, &e->adapters, err) : adapter_store_open(&sc, &e->adapters, err);
     if (!rc)
         adapter_store_set_wake(e->adapters, wake_engine, e);
     return rc;
@@ -106,7 +115,8 @@ int engine_start(const struct engine_config *c, const struct engine_backend *bac
         .no_prefix_cache = c->no_prefix_cache, .version = e->version,
     };
     e->results = calloc((size_t)c->max_seqs, sizeof *e->results);
-    int rc = e->results ? scheduler_init(&e->sched, &sc, err) : err_set(err, OL_ENOMEM, "engine", "no memory for results");
+    int rc =
+        e->results ? scheduler_init(&e->sched, &sc, err) : err_set(err, OL_ENOMEM, "engine", "no memory for results");
     if (!rc)
         rc = open_store(e, c, reader, err);
     if (!rc) {

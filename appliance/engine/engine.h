@@ -95,7 +95,8 @@ struct engine_stats {
     uint64_t preemptions, steps, lora_ops, adapter_loads, adapter_evictions;
     uint64_t ended[4]; /* by enum engine_end */
     uint64_t rejected; /* queue full */
-    struct engine_histogram ttft_s, inter_token_s, e2e_s, queue_s, prefill_s, decode_s, prompt_len, output_len, step_rows;
+    struct engine_histogram ttft_s, inter_token_s, e2e_s, queue_s, prefill_s, decode_s;
+    struct engine_histogram prompt_len, output_len, step_rows; /* tokens, tokens, rows */
     bool failed; /* device lost: every submit fails */
 };
 void engine_stats(struct engine *, struct engine_stats *out);

@@ -244,7 +244,8 @@ int32_t prefix_cache_publish(struct prefix_cache *c, const struct cache_space *s
         CHECK(page_pool_release(c->pool, page));
         return twin;
     }
-    *node = (struct cache_node){.space = *s, .n_tokens = n, .parent = parent, .first_child = -1, .last_used_s = c->now_s};
+    *node =
+        (struct cache_node){.space = *s, .n_tokens = n, .parent = parent, .first_child = -1, .last_used_s = c->now_s};
     memcpy(node->tokens, tokens, (size_t)n * sizeof *tokens);
     page_pool_ref(c->pool, page);
     link_node(c, s, page);

@@ -67,7 +67,8 @@ int32_t prefix_cache_publish(struct prefix_cache *, const struct cache_space *, 
  * are older than their ancestors. */
 void prefix_cache_release(struct prefix_cache *, int32_t page);
 
-double prefix_cache_oldest_s(const struct prefix_cache *); /* last use of the page that evict takes; needs n_idle > 0 */
-void prefix_cache_evict(struct prefix_cache *);            /* frees the least recently used idle leaf; needs n_idle > 0 */
+/* Both need n_idle > 0: frees the least recently used idle leaf; when that was last used. */
+void prefix_cache_evict(struct prefix_cache *);
+double prefix_cache_oldest_s(const struct prefix_cache *);
 
 #endif

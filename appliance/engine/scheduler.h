@@ -64,7 +64,8 @@ struct scheduler {
     uint64_t preemptions, prefix_queries, prefix_hits; /* queries and hits in tokens */
 };
 
-int scheduler_init(struct scheduler *, const struct scheduler_config *, struct err *e) __attribute__((warn_unused_result));
+int scheduler_init(struct scheduler *, const struct scheduler_config *, struct err *e)
+    __attribute__((warn_unused_result));
 void scheduler_deinit(struct scheduler *);
 
 /* The largest prompt + output of a sequence whose adapter takes adapter_pages: context and pool allow it alone. */

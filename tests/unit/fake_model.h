@@ -83,7 +83,8 @@ static inline void fake_expected(const struct engine_request *r, uint64_t adapte
 
 /* ---- Backend ---- */
 
-static inline uint64_t fake_segment_adapter(const struct fake_model *m, const struct step *s, const struct step_segment *g)
+static inline uint64_t fake_segment_adapter(const struct fake_model *m, const struct step *s,
+                                            const struct step_segment *g)
 {
     uint64_t value, first = 0;
     for (int32_t i = 0; i < g->n_pages; i++) { /* every page of the image carries value + its ordinal */
@@ -213,7 +214,8 @@ static inline int fake_read_adapter(void *ctx, const char *path, const struct mo
         fclose(f);
     if (n < 2 || word[0])
         return err_set(e, OL_EFORMAT, "fake", "not an adapter: %.100s", path);
-    *out = (struct adapter_image){.n_pages = pages, .page_bytes = page_bytes, .bytes = 100, .max_rank = 8, .parameters = 5};
+    *out = (struct adapter_image){
+        .n_pages = pages, .page_bytes = page_bytes, .bytes = 100, .max_rank = 8, .parameters = 5};
     out->pages = calloc((size_t)pages, page_bytes);
     for (int i = 0; i < pages; i++) {
         uint64_t v = value + (uint64_t)i;

@@ -98,7 +98,8 @@ static void client_check(struct client *c)
     ck_assert_int_eq(c->ends, 1);
     for (int32_t i = 0; i < c->n; i++)
         if (c->tokens[i] != expected[i])
-            ck_abort_msg("token %d of request %llu is %d, alone it is %d", i, (unsigned long long)c->id, c->tokens[i], expected[i]);
+            ck_abort_msg("token %d of request %llu is %d, alone it is %d", i, (unsigned long long)c->id, c->tokens[i],
+                         expected[i]);
     ck_assert_int_eq(c->usage.prompt_tokens, c->request.n_prompt);
     ck_assert_int_eq(c->usage.output_tokens, c->n);
     ck_assert_int_lt(c->usage.cached_tokens, c->request.n_prompt);
@@ -318,7 +319,8 @@ END_TEST
 
 static char folder[] = "/tmp/openlora_test_engine_XXXXXX";
 
-static struct engine *open_with_adapters(struct fake_model *m, struct engine_config c, int32_t n_pages, int n, int pages)
+static struct engine *open_with_adapters(struct fake_model *m, struct engine_config c, int32_t n_pages, int n,
+                                         int pages)
 {
     const char *roots[] = {folder};
     struct err err;
