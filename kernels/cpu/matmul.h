@@ -9,6 +9,16 @@
  * weights of a tile pass by. */
 enum { MATMUL_ROW_BLOCK = 96 };
 
+/* Sanitizers instrument every access of the unrolled tiles, which takes minutes to compile: smaller tiles then, of
+ * the same code and the same results. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define MATMUL_SMALL_TILES 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define MATMUL_SMALL_TILES 1
+#endif
+#endif
+
 struct matmul_range {
     int64_t group0, group1;
     int row0, row1; /* at most MATMUL_ROW_BLOCK apart */

@@ -5,18 +5,21 @@
  *   v_*                     operations on them
  *   v_dots(t, v, n, a)      Σ over n = 4 or 8 weight vectors of 4-byte dot products with the 4·n int8 at a
  *   v_offset(t)             what v_dots leaves in every weight value of type t, to be taken off again
- *   ROWS_MAX                rows of activations per register tile
+ *   ROWS_MAX                rows of activations per register tile, at most 8
  *   QUANT_VECTORS(R), FLOAT_VECTORS(R)   weight vectors in flight for R rows
  *
  * A register tile is R rows by V vectors of outputs. Weights are unpacked once per tile and unit and meet all R
  * rows. Each output goes through the same operations in the same order whatever R and V are, so results do not
  * depend on the tiling. All functions are inlined into one body per type and R, where the loops over R and V and
  * the tests of the type vanish. */
-#include "kernels/cpu/matmul.h"
 #include "kernels/cpu/phases.h"
 
-/* For loops over R or V: left to itself the compiler stops at eight turns and keeps the sums in memory. */
+/* For loops over R or V: left to itself a compiler may keep the sums in memory. */
+#ifdef __clang__
+#define UNROLL _Pragma("unroll")
+#else
 #define UNROLL _Pragma("GCC unroll 32")
+#endif
 
 enum { VECTORS_PER_GROUP = GROUP_ROWS / LANES, PREFETCH_BYTES = 2048 };
 
@@ -244,7 +247,6 @@ INLINE void span(enum dtype t, int R, const struct product *p, int64_t v, int64_
         switch (rows) {                                                                             \
             SPAN_CASE(t, 1); SPAN_CASE(t, 2); SPAN_CASE(t, 3); SPAN_CASE(t, 4);                     \
             SPAN_CASE(t, 5); SPAN_CASE(t, 6); SPAN_CASE(t, 7); SPAN_CASE(t, 8);                     \
-            SPAN_CASE(t, 9); SPAN_CASE(t, 10); SPAN_CASE(t, 11); SPAN_CASE(t, 12);                  \
         }                                                                                           \
     }
 SPANS(DTYPE_F32)

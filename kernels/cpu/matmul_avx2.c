@@ -1,13 +1,18 @@
 /* The product with AVX2: one vector is 8 rows of weights. vpmaddubsw adds two products of an unsigned and a signed
  * byte in 16 bits and saturates, so every type keeps its partial sums below 32768: see v_dots. */
+#include "kernels/cpu/matmul.h"
+
 #include <immintrin.h>
 
-#include "kernels/dtype.h"
-
 #define LANES 8
-#define ROWS_MAX 4
 #define QUANT_VECTORS(R) ((R) <= 2 ? 2 : 1)
+#ifdef MATMUL_SMALL_TILES
+#define ROWS_MAX 2
+#define FLOAT_VECTORS(R) 2
+#else
+#define ROWS_MAX 4
 #define FLOAT_VECTORS(R) ((R) == 1 ? 8 : (R) == 2 ? 4 : 2)
+#endif
 #define INLINE static inline __attribute__((always_inline))
 
 typedef __m256 vf;

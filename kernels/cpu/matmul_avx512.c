@@ -1,13 +1,18 @@
 /* The product with AVX-512 and VNNI: one vector is 16 rows of weights, vpdpbusd multiplies unsigned weight bytes
  * with signed activations. */
+#include "kernels/cpu/matmul.h"
+
 #include <immintrin.h>
 
-#include "kernels/dtype.h"
-
 #define LANES 16
-#define ROWS_MAX 12
 #define QUANT_VECTORS(R) 1
+#ifdef MATMUL_SMALL_TILES
+#define ROWS_MAX 2
+#define FLOAT_VECTORS(R) 2
+#else
+#define ROWS_MAX 8
 #define FLOAT_VECTORS(R) ((R) <= 4 ? 4 : 2)
+#endif
 #define INLINE static inline __attribute__((always_inline))
 
 typedef __m512 vf;
