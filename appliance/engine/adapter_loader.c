@@ -178,6 +178,7 @@ int adapter_finish_load(struct adapter *a, int rc, struct adapter_image *image, 
 static void *loader_main(void *arg)
 {
     struct adapter_store *s = arg;
+    pthread_setname_np(pthread_self(), "ol-adapters");
     pthread_mutex_lock(&s->mutex);
     for (;;) {
         /* Over the budget with images that are all wanted: wait until one was uploaded or given up. */

@@ -147,8 +147,9 @@ void *engine_main(void *engine)
 {
     struct engine *e = engine;
     bool idle = true;
-    while (take_events(e, idle))
-        idle = !run_step(e);
+    pthread_setname_np(pthread_self(), "ol-engine");
+    while (take_events(e, idle)) /* after a device loss there is nothing to run, only to refuse */
+        idle = e->failed || !run_step(e);
     end_all(e, END_CANCELLED, NULL);
     return NULL;
 }

@@ -57,8 +57,6 @@ void engine_observe_end(struct engine *e, struct sequence *q, enum engine_end en
     observe(&e->stats.output_len, engine_token_bounds, u->output_tokens);
     if (q->first_token_s)
         observe(&e->stats.decode_s, engine_time_bounds_s, now_s - first_s);
-    if (q->scheduled_s)
-        e->stats.prompt_tokens += (uint64_t)q->n_prompt;
 }
 
 static int32_t count_waiting_adapter(const struct tenants *t)
@@ -81,8 +79,9 @@ void engine_publish_stats(struct engine *e)
     out->pages_kv = s->pool.count[PAGE_KV];
     out->pages_adapter = s->pool.count[PAGE_ADAPTER];
     out->pages_cached = s->cache.n_idle;
-    out->prefix_queries = s->prefix_queries;
-    out->prefix_hits = out->cached_tokens = s->prefix_hits;
+    out->prompt_tokens = s->prompt_tokens;
+    out->prefix_queries = s->config.no_prefix_cache ? 0 : s->prompt_tokens;
+    out->prefix_hits = out->cached_tokens = s->cached_tokens;
     out->preemptions = s->preemptions;
     out->adapter_evictions = s->adapters.evictions;
     out->lora_ops = e->backend.lora_ops(e->backend.ctx);

@@ -61,7 +61,8 @@ struct scheduler {
     uint64_t epoch;                /* plans made */
     double now_s;
     double kv_page_s;              /* cost of computing a page of KV again, measured by the owner */
-    uint64_t preemptions, prefix_queries, prefix_hits; /* queries and hits in tokens */
+    uint64_t preemptions;
+    uint64_t prompt_tokens, cached_tokens; /* of sequences admitted; each counted once */
 };
 
 int scheduler_init(struct scheduler *, const struct scheduler_config *, struct err *e)

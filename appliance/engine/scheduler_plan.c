@@ -185,8 +185,8 @@ static bool admit(struct scheduler *s, struct sequence *q)
         q->charged = true;
         q->usage.cached_tokens = q->n_computed;
         q->scheduled_s = s->now_s;
-        s->prefix_queries += (uint64_t)q->n_prompt;
-        s->prefix_hits += (uint64_t)q->n_computed;
+        s->prompt_tokens += (uint64_t)q->n_prompt;
+        s->cached_tokens += (uint64_t)q->n_computed;
         q->tenant->service += (uint64_t)VTC_INPUT_WEIGHT * (uint64_t)(q->n_prompt - q->n_computed);
     }
     plan_rows(s, q);

@@ -28,6 +28,8 @@ static int check_sampling(const struct sampling *p, int32_t vocab, struct err *e
         return err_set(e, OL_EINVAL, "engine", "at most %d alternatives per token", STEP_TOP_LOGPROBS);
     if (p->n_bias < 0 || p->n_bias > SEQUENCE_MAX_BIAS)
         return err_set(e, OL_ELIMIT, "engine", "at most %d logit bias entries", SEQUENCE_MAX_BIAS);
+    if (p->n_bias && !p->bias)
+        return err_set(e, OL_EINVAL, "engine", "logit bias entries are missing");
     for (int32_t i = 0; i < p->n_bias; i++)
         if (p->bias[i].token < 0 || p->bias[i].token >= vocab || isnan(p->bias[i].add))
             return err_set(e, OL_EINVAL, "engine", "logit bias entry %d is not a token id below %d and a number",

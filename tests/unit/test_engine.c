@@ -133,6 +133,37 @@ static void close_all(struct engine *e, struct fake_model *m)
     fake_model_free(m);
 }
 
+/* ---- Adapters: files of fake_model.h in a folder of this run ---- */
+
+static char folder[] = "/tmp/openlora_test_engine_XXXXXX";
+
+static struct engine *open_with_adapters(struct fake_model *m, struct engine_config c, int32_t n_pages, int n,
+                                         int pages)
+{
+    const char *roots[] = {folder};
+    struct err err;
+    c.adapter_roots = roots;
+    c.n_adapter_roots = 1;
+    struct engine *e = fake_open(m, c, n_pages);
+    for (int i = 0; i < n; i++) {
+        char name[32], path[600];
+        snprintf(name, sizeof name, "a%d", i);
+        fake_write_adapter(folder, name, 1000u * (unsigned)(i + 1), pages + i % 2, "");
+        snprintf(path, sizeof path, "%s/%s", folder, name);
+        ck_assert_int_eq(adapter_register(engine_adapters(e), name, path, false, &err), 0);
+    }
+    return e;
+}
+
+static void use_adapter(struct client *c, struct engine *e, int i)
+{
+    char name[32];
+    struct err err;
+    snprintf(name, sizeof name, "a%d", i);
+    ck_assert_int_eq(adapter_acquire(engine_adapters(e), name, &c->request.adapter, &err), 0);
+    c->adapter_value = 1000u * (unsigned)(i + 1);
+}
+
 /* ---- Tests ---- */
 
 START_TEST(one_request)
@@ -289,9 +320,12 @@ START_TEST(device_loss_ends_everything)
     enum { N = 6 };
     struct fake_model m = {0};
     struct err err;
-    struct engine *e = fake_open(&m, (struct engine_config){.max_seqs = 2}, 64);
+    struct engine *e = open_with_adapters(&m, (struct engine_config){.max_seqs = 2}, 64, 0, 0);
     struct client *c[N];
-    atomic_store(&m.fail_after, 20);
+    struct client *before = client_new(20, 2);
+    run_one(before, e);
+    client_free(before);
+    atomic_store(&m.fail_after, 1); /* in the very step that copies a cached page */
     int accepted = 0;
     for (int i = 0; i < N; i++) {
         c[i] = client_new(20, 200);
@@ -308,6 +342,12 @@ START_TEST(device_loss_ends_everything)
     engine_stats(e, &s);
     ck_assert(s.failed);
     ck_assert_int_eq(client_submit(c[0], e, &err), OL_EDEVICE);
+    ck_assert_int_eq(adapter_unload(engine_adapters(e), "none", true, &err), OL_ENOTFOUND); /* the store lives on */
+    fake_write_adapter(folder, "x", 1, 1, "");
+    char path[600];
+    snprintf(path, sizeof path, "%s/x", folder);
+    ck_assert_int_eq(adapter_load(engine_adapters(e), "x", path, false, false, &err), 0); /* wakes the thread */
+    usleep(2000);
     for (int i = 0; i < N; i++)
         client_free(c[i]);
     engine_close(e);
@@ -315,36 +355,7 @@ START_TEST(device_loss_ends_everything)
 }
 END_TEST
 
-/* ---- Adapters ---- */
-
-static char folder[] = "/tmp/openlora_test_engine_XXXXXX";
-
-static struct engine *open_with_adapters(struct fake_model *m, struct engine_config c, int32_t n_pages, int n,
-                                         int pages)
-{
-    const char *roots[] = {folder};
-    struct err err;
-    c.adapter_roots = roots;
-    c.n_adapter_roots = 1;
-    struct engine *e = fake_open(m, c, n_pages);
-    for (int i = 0; i < n; i++) {
-        char name[32], path[600];
-        snprintf(name, sizeof name, "a%d", i);
-        fake_write_adapter(folder, name, 1000u * (unsigned)(i + 1), pages + i % 2, "");
-        snprintf(path, sizeof path, "%s/%s", folder, name);
-        ck_assert_int_eq(adapter_register(engine_adapters(e), name, path, false, &err), 0);
-    }
-    return e;
-}
-
-static void use_adapter(struct client *c, struct engine *e, int i)
-{
-    char name[32];
-    struct err err;
-    snprintf(name, sizeof name, "a%d", i);
-    ck_assert_int_eq(adapter_acquire(engine_adapters(e), name, &c->request.adapter, &err), 0);
-    c->adapter_value = 1000u * (unsigned)(i + 1);
-}
+/* ---- Tests with adapters ---- */
 
 START_TEST(adapters_compete_for_pages)
 {

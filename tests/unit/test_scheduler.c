@@ -228,20 +228,20 @@ static void simulate(struct scheduler_config c, int steps, bool pressure)
         ck_assert_uint_gt(sched.adapters.evictions, 0);
     }
     if (!c.no_prefix_cache)
-        ck_assert_uint_gt(sched.prefix_hits, 0);
+        ck_assert_uint_gt(sched.cached_tokens, 0);
     close_sched();
 }
 
 START_TEST(random_with_room)
 {
-    simulate((struct scheduler_config){.n_pages = 2000, .max_context = 512, .max_seqs = 16, .max_rows = 64}, 3000,
+    simulate((struct scheduler_config){.n_pages = 2000, .max_context = 512, .max_seqs = 16, .max_rows = 64}, 10000,
              false);
 }
 END_TEST
 
 START_TEST(random_under_pressure)
 {
-    simulate((struct scheduler_config){.n_pages = 40, .max_context = 512, .max_seqs = 16, .max_rows = 40}, 4000, true);
+    simulate((struct scheduler_config){.n_pages = 40, .max_context = 512, .max_seqs = 16, .max_rows = 40}, 20000, true);
 }
 END_TEST
 
@@ -250,7 +250,7 @@ START_TEST(random_without_cache)
     simulate(
         (struct scheduler_config){
             .n_pages = 40, .max_context = 512, .max_seqs = 8, .max_rows = 8, .no_prefix_cache = true},
-        2000, true);
+        5000, true);
 }
 END_TEST
 
@@ -259,7 +259,7 @@ START_TEST(random_with_short_penalty_lists)
     simulate(
         (struct scheduler_config){
             .n_pages = 200, .max_context = 512, .max_seqs = 16, .max_rows = 64, .max_history = VOCAB},
-        2000, false);
+        5000, false);
 }
 END_TEST
 
