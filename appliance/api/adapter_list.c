@@ -34,7 +34,8 @@ static bool add(void *user, const struct adapter_info *info)
     return !a->failed;
 }
 
-int adapter_list_add(const struct app *app, json_t *array, json_t *(*to_json)(const struct app *, const struct adapter_info *))
+int adapter_list_add(const struct app *app, json_t *array,
+                     json_t *(*to_json)(const struct app *, const struct adapter_info *))
 {
     struct adding a = {app, array, to_json, false};
     return adapter_list_walk(app, add, &a) != 0 || a.failed ? -1 : 0;

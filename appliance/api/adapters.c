@@ -106,7 +106,8 @@ static void load_gone(void *user) { (void)user; } /* a load that was asked for i
 static int load_start(struct app *app, struct http_request *r, const struct load *wanted, struct api_error *e)
 {
     if (strcmp(wanted->name, app->model_name) == 0)
-        return api_fail(e, 400, wanted->plain ? "lora_name" : "name", "already_exists", "'%.127s' is the base model's name", wanted->name);
+        return api_fail(e, 400, wanted->plain ? "lora_name" : "name", "already_exists",
+                        "'%.127s' is the base model's name", wanted->name);
     struct load *l = malloc(sizeof *l);
     struct stream *stream = stream_open(1);
     char *name = strdup(wanted->name), *path = strdup(wanted->path);
@@ -195,8 +196,10 @@ static int answer_load(struct app *app, struct http_request *r, const json_t *bo
 {
     const char *name = NULL, *path = NULL;
     struct load wanted = {.plain = true};
-    const struct field fields[] = {{"lora_name", &name, NULL, true}, {"lora_path", &path, NULL, true},
-                                   {"load_inplace", NULL, &wanted.replace, false}, {"pinned", NULL, &wanted.pinned, false}};
+    const struct field fields[] = {{"lora_name", &name, NULL, true},
+                                   {"lora_path", &path, NULL, true},
+                                   {"load_inplace", NULL, &wanted.replace, false},
+                                   {"pinned", NULL, &wanted.pinned, false}};
     if (read_fields(body, fields, 4, e) != 0)
         return -1;
     wanted.name = (char *)(uintptr_t)name;

@@ -29,7 +29,8 @@ void app_adapter_roots_free(struct config_list *roots) { free(roots->items); }
 static int add(struct app *app, const char *name, const char *path, struct err *e)
 {
     if (strcmp(name, app->model_name) == 0)
-        return err_set(e, OL_EEXIST, "api", "adapter '%.127s' has the base model's name; choose another with --name", name);
+        return err_set(e, OL_EEXIST, "api", "adapter '%.127s' has the base model's name; choose another with --name",
+                       name);
     int rc = adapter_register(engine_adapters(app->engine), name, path, false, e);
     return rc == 0 ? 0 : err_prefix(e, "adapter '%.60s'", name);
 }

@@ -36,7 +36,8 @@ static int check_tools(const struct app *app, const json_t *body, struct params 
     if (!json_is_array(p->tools))
         return api_fail(e, 400, "tools", NULL, "'tools' must be an array");
     if (json_array_size(p->tools) > 0 && !app->template_has_tools)
-        return api_fail(e, 400, "tools", "unsupported_value", "'tools' is not supported: this model's chat template knows none");
+        return api_fail(e, 400, "tools", "unsupported_value",
+                        "'tools' is not supported: this model's chat template knows none");
     if (json_array_size(p->tools) == 0 || (choice && strcmp(choice, "none") == 0))
         p->tools = NULL;
     return 0;

@@ -114,7 +114,10 @@ static bool split_flag(const char *word, struct flag *f)
     return true;
 }
 
-static bool flag_is(const struct flag *f, const char *name) { return strlen(name) == f->len && strncmp(f->name, name, f->len) == 0; }
+static bool flag_is(const struct flag *f, const char *name)
+{
+    return strlen(name) == f->len && strncmp(f->name, name, f->len) == 0;
+}
 
 static bool *action(const struct flag *f, struct config *c)
 {
@@ -142,7 +145,8 @@ static int apply_flag(const struct flag *f, const char *next, struct config *c, 
             return err_set(e, OL_EINVAL, "config", "--%s wants a value: %s", s->flag, s->argument);
         return setting_apply(s, NULL, value, c, e) == 0 ? 0 : err_prefix(e, "--%s", s->flag);
     }
-    return err_set(e, OL_EINVAL, "config", "unknown flag --%.*s; --help lists all", (int)(f->len < 60 ? f->len : 60), f->name);
+    return err_set(e, OL_EINVAL, "config", "unknown flag --%.*s; --help lists all", (int)(f->len < 60 ? f->len : 60),
+                   f->name);
 }
 
 int config_read_flags(int argc, char **argv, struct config *c, struct err *e)

@@ -28,7 +28,8 @@ static int add_part(struct buf *text, const json_t *part, const char *where, str
     if (!type)
         return api_fail(e, 400, where, NULL, "'%s' must be an object with a 'type'", where);
     if (strcmp(type, "text") != 0)
-        return api_fail(e, 400, where, "unsupported_value", "'%s' is of type '%.40s': only 'text' is supported", where, type);
+        return api_fail(e, 400, where, "unsupported_value", "'%s' is of type '%.40s': only 'text' is supported", where,
+                        type);
     if (!json_is_string(content) || json_object_size(part) != 2)
         return api_fail(e, 400, where, NULL, "'%s' must have a string 'text' and nothing else", where);
     buf_add(text, json_string_value(content), json_string_length(content));

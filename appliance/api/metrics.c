@@ -48,7 +48,8 @@ static void histogram(struct page *p, const char *name, const double *bounds, co
     family(p, name, "histogram", help);
     for (int i = 0; i < n_bounds; i++) {
         total += count[i];
-        buf_printf(&p->text, "%s_bucket{%s,le=\"%g\"} %llu\n", name, buf_str(&p->labels), bounds[i], (unsigned long long)total);
+        buf_printf(&p->text, "%s_bucket{%s,le=\"%g\"} %llu\n", name, buf_str(&p->labels), bounds[i],
+                   (unsigned long long)total);
     }
     total += count[n_bounds];
     buf_printf(&p->text, "%s_bucket{%s,le=\"+Inf\"} %llu\n", name, buf_str(&p->labels), (unsigned long long)total);
@@ -66,17 +67,20 @@ static void engine_histograms(struct page *p, const struct engine_stats *s)
     } table[] = {
         {"vllm:time_to_first_token_seconds", &s->ttft_s, engine_time_bounds_s, "From submission to the first token."},
         {"vllm:inter_token_latency_seconds", &s->inter_token_s, engine_time_bounds_s, "Between two output tokens."},
-        {"vllm:time_per_output_token_seconds", &s->inter_token_s, engine_time_bounds_s, "Older name of inter_token_latency."},
+        {"vllm:time_per_output_token_seconds", &s->inter_token_s, engine_time_bounds_s,
+         "Older name of inter_token_latency."},
         {"vllm:e2e_request_latency_seconds", &s->e2e_s, engine_time_bounds_s, "From submission to the end."},
         {"vllm:request_queue_time_seconds", &s->queue_s, engine_time_bounds_s, "Waiting before the first step."},
-        {"vllm:request_prefill_time_seconds", &s->prefill_s, engine_time_bounds_s, "From the first step to the first token."},
+        {"vllm:request_prefill_time_seconds", &s->prefill_s, engine_time_bounds_s,
+         "From the first step to the first token."},
         {"vllm:request_decode_time_seconds", &s->decode_s, engine_time_bounds_s, "From the first token to the last."},
         {"vllm:request_prompt_tokens", &s->prompt_len, engine_token_bounds, "Prompt tokens per request."},
         {"vllm:request_generation_tokens", &s->output_len, engine_token_bounds, "Output tokens per request."},
         {"vllm:iteration_tokens_total", &s->step_rows, engine_token_bounds, "Tokens per step."},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
-        histogram(p, table[i].name, table[i].bounds, table[i].h->count, ENGINE_BUCKETS - 1, table[i].h->sum, table[i].help);
+        histogram(p, table[i].name, table[i].bounds, table[i].h->count, ENGINE_BUCKETS - 1, table[i].h->sum,
+                  table[i].help);
 }
 
 static void engine_counters(struct page *p, const struct engine_stats *s)
@@ -84,11 +88,13 @@ static void engine_counters(struct page *p, const struct engine_stats *s)
     static const char *const reasons[] = {"stop", "length", "abort", "error"}; /* by enum engine_end */
     counter(p, "vllm:prompt_tokens_total", (double)s->prompt_tokens, "Prompt tokens of requests that ran.");
     counter(p, "vllm:generation_tokens_total", (double)s->output_tokens, "Output tokens.");
-    counter(p, "vllm:prefix_cache_queries_total", (double)s->prefix_queries, "Prompt tokens looked up in the prefix cache.");
+    counter(p, "vllm:prefix_cache_queries_total", (double)s->prefix_queries,
+            "Prompt tokens looked up in the prefix cache.");
     counter(p, "vllm:prefix_cache_hits_total", (double)s->prefix_hits, "Prompt tokens found there.");
     counter(p, "vllm:num_preemptions_total", (double)s->preemptions, "Sequences put back for want of pages.");
     counter(p, "openlora:steps_total", (double)s->steps, "Engine steps.");
-    counter(p, "openlora:lora_operations_total", (double)s->lora_ops, "LoRA operations enqueued; base-only steps add none.");
+    counter(p, "openlora:lora_operations_total", (double)s->lora_ops,
+            "LoRA operations enqueued; base-only steps add none.");
     counter(p, "openlora:adapter_loads_total", (double)s->adapter_loads, "Adapters read from disk.");
     counter(p, "openlora:adapter_evictions_total", (double)s->adapter_evictions, "Adapters that gave up their pages.");
     counter(p, "openlora:requests_rejected_total", (double)s->rejected, "Requests refused because the queue was full.");
@@ -187,7 +193,8 @@ static void adapter_metrics(struct app *app, struct page *p)
     family(p, "vllm:lora_adapter_load_seconds", "gauge", "Duration of the last reading from disk.");
     add_buf(&p->text, &a.load_seconds);
     gauge(p, "vllm:num_gpu_loaded_lora_adapters", a.in_pages, "Adapters in pages.");
-    gauge(p, "openlora:adapters_registered", adapter_store_count(engine_adapters(app->engine)), "Names that can be asked for.");
+    gauge(p, "openlora:adapters_registered", adapter_store_count(engine_adapters(app->engine)),
+          "Names that can be asked for.");
     buf_deinit(&a.running);
     buf_deinit(&a.waiting);
     buf_deinit(&a.loaded);

@@ -98,10 +98,12 @@ static int parse_logit_bias(struct params *p, const json_t *v, int32_t vocab, st
         errno = 0;
         long token = strtol(key, &end, 10);
         if (key[0] < '0' || key[0] > '9' || *end || errno || token >= vocab)
-            return api_fail(e, 400, "logit_bias", NULL, "'logit_bias' has a key that is not a token id below %d", vocab);
+            return api_fail(e, 400, "logit_bias", NULL, "'logit_bias' has a key that is not a token id below %d",
+                            vocab);
         double add = json_is_number(value) ? json_number_value(value) : NAN;
         if (!(add >= -100 && add <= 100))
-            return api_fail(e, 400, "logit_bias", NULL, "'logit_bias' of token %ld must be a number from -100 to 100", token);
+            return api_fail(e, 400, "logit_bias", NULL, "'logit_bias' of token %ld must be a number from -100 to 100",
+                            token);
         p->bias[p->sampling.n_bias++] = (struct step_bias){(int32_t)token, (float)add};
     }
     p->sampling.bias = p->bias;
@@ -140,7 +142,8 @@ static int parse_stream_options(struct params *p, const json_t *v, int32_t vocab
     json_object_foreach((json_t *)(uintptr_t)v, key, value) {
         bool usage = strcmp(key, "include_usage") == 0;
         if (!usage && strcmp(key, "include_obfuscation") != 0)
-            return api_fail(e, 400, "stream_options", "unknown_parameter", "unknown parameter: 'stream_options.%s'", key);
+            return api_fail(e, 400, "stream_options", "unknown_parameter", "unknown parameter: 'stream_options.%s'",
+                            key);
         if (!json_is_boolean(value))
             return api_fail(e, 400, "stream_options", NULL, "'stream_options.%s' must be true or false", key);
         if (usage)

@@ -27,8 +27,10 @@ int model_check(const struct app *app, const char *model, struct api_error *e)
     free(info);
     if (known)
         return 0;
-    return api_fail(e, 404, "model", "model_not_found", "the model '%.128s' does not exist: neither the base model '%s' "
-                    "nor a registered adapter (see /v1/models)", model, app->model_name);
+    return api_fail(e, 404, "model", "model_not_found",
+                    "the model '%.128s' does not exist: neither the base model '%s' "
+                    "nor a registered adapter (see /v1/models)",
+                    model, app->model_name);
 }
 
 int prompt_encode(const struct app *app, const char *text, size_t len, struct prompt *to, const char *param,

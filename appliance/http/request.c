@@ -39,7 +39,8 @@ struct http_request *request_open(struct http_server *server, struct MHD_Connect
         return NULL;
     r->server = server;
     r->connection = connection;
-    r->ticket = (uint64_t)(uintptr_t)MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+    r->ticket =
+        (uint64_t)(uintptr_t)MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
     buf_init(&r->body, server->config.max_body_bytes);
     return r;
 }

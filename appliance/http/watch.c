@@ -71,6 +71,7 @@ static void sweep(struct watch *w)
 static void *watch_main(void *arg)
 {
     struct watch *w = arg;
+    pthread_setname_np(pthread_self(), "ol-watch");
     struct epoll_event events[EVENTS];
     int64_t next_sweep = clock_mono_ns();
     for (;;) {

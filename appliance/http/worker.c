@@ -21,6 +21,7 @@ struct worker {
 static void *worker_main(void *arg)
 {
     struct worker *w = arg;
+    pthread_setname_np(pthread_self(), "ol-files");
     pthread_mutex_lock(&w->lock);
     for (;;) {
         while (w->n == 0 && !w->stop)

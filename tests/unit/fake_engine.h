@@ -188,7 +188,8 @@ int32_t engine_max_context(const struct engine *e) { (void)e; return FAKE_CONTEX
 void engine_stats(struct engine *e, struct engine_stats *out)
 {
     (void)e;
-    *out = (struct engine_stats){.device = {"fake", "none", 1, 0}, .running = atomic_load(&fake.live), .pages_total = 10};
+    *out =
+        (struct engine_stats){.device = {"fake", "none", 1, 0}, .running = atomic_load(&fake.live), .pages_total = 10};
 }
 
 const struct gguf *model_file_gguf(const struct model_file *f) { (void)f; return NULL; }
@@ -229,7 +230,10 @@ int adapter_register(struct adapter_store *s, const char *name, const char *path
     return adapter_load(s, name, path, false, pinned, e);
 }
 
-static int fake_missing(const char *name, struct err *e) { return err_set(e, OL_ENOTFOUND, "fake", "no adapter '%s'", name); }
+static int fake_missing(const char *name, struct err *e)
+{
+    return err_set(e, OL_ENOTFOUND, "fake", "no adapter '%s'", name);
+}
 
 int adapter_unload(struct adapter_store *s, const char *name, bool force, struct err *e)
 {
@@ -293,8 +297,18 @@ void adapter_release(struct adapter *a) { (void)a; atomic_fetch_sub(&fake.acquir
 
 /* ---- tokenizer: a byte is a token */
 
-int tokenizer_open_gguf(const struct gguf *g, struct tokenizer **out, struct err *e) { (void)g, (void)e; *out = &fake_tokenizer; return 0; }
-int tokenizer_open_dir(const char *dir, struct tokenizer **out, struct err *e) { (void)dir, (void)e; *out = &fake_tokenizer; return 0; }
+int tokenizer_open_gguf(const struct gguf *g, struct tokenizer **out, struct err *e)
+{
+    (void)g, (void)e;
+    *out = &fake_tokenizer;
+    return 0;
+}
+int tokenizer_open_dir(const char *dir, struct tokenizer **out, struct err *e)
+{
+    (void)dir, (void)e;
+    *out = &fake_tokenizer;
+    return 0;
+}
 void tokenizer_close(struct tokenizer *t) { (void)t; }
 int32_t tokenizer_vocab(const struct tokenizer *t) { (void)t; return FAKE_VOCAB; }
 bool tokenizer_is_eog(const struct tokenizer *t, int32_t id) { (void)t; return id == FAKE_EOG; }
@@ -348,7 +362,12 @@ void detokenizer_finish(struct detokenizer *d, struct buf *out)
 
 /* ---- chat template: "role:content\n" for each message */
 
-int chat_template_compile(const char *source, struct chat_template **out, struct err *e) { (void)source, (void)e; *out = &fake_template; return 0; }
+int chat_template_compile(const char *source, struct chat_template **out, struct err *e)
+{
+    (void)source, (void)e;
+    *out = &fake_template;
+    return 0;
+}
 void chat_template_free(struct chat_template *t) { (void)t; }
 
 int chat_template_render(const struct chat_template *t, const json_t *v, struct buf *out, struct err *e)

@@ -42,8 +42,11 @@ START_TEST(test_flags)
 {
     struct config c;
     struct err e;
-    ck_assert_int_eq(load(WORDS("--model=m", "--port", "0", "--no-prefix-cache", "--adapter", "a=/x/y", "--adapter=b=/z=1",
-                                "--adapter-root", "/r", "--adapter-root", "/s", "--max-seqs=3", "--check-config"), NULL, &c, &e), 0);
+    ck_assert_int_eq(
+        load(WORDS("--model=m", "--port", "0", "--no-prefix-cache", "--adapter", "a=/x/y", "--adapter=b=/z=1",
+                   "--adapter-root", "/r", "--adapter-root", "/s", "--max-seqs=3", "--check-config"),
+             NULL, &c, &e),
+        0);
     ck_assert(c.port == 0 && !c.prefix_cache && c.max_seqs == 3 && c.check);
     ck_assert(c.adapters.n == 2 && c.adapter_roots.n == 2);
     ck_assert_str_eq(c.adapters.items[0].name, "a");
@@ -62,7 +65,9 @@ START_TEST(test_later_sources_win)
     static const char ini[] = "; a comment\n[server]\nport = 1111\ntimeout_s = 5\nhost = a.example\nhost = b.example\n"
                               "[model]\npath = from-file\nmax_seqs = 7\n[adapters]\npirate = /p\n";
     scratch_write(folder, "o.ini", ini, sizeof ini - 1);
-    ck_assert_int_eq(load(WORDS("--config", path, "--max-seqs", "9"), WORDS("OPENLORA_PORT=2222", "OPENLORA_MAX_SEQS=8", "OTHER=1"), &c, &e), 0);
+    ck_assert_int_eq(load(WORDS("--config", path, "--max-seqs", "9"),
+                          WORDS("OPENLORA_PORT=2222", "OPENLORA_MAX_SEQS=8", "OTHER=1"), &c, &e),
+                     0);
     ck_assert_int_eq(c.port, 2222);
     ck_assert_int_eq(c.max_seqs, 9);
     ck_assert_int_eq(c.timeout_s, 5);
@@ -107,8 +112,13 @@ END_TEST
 START_TEST(test_bad_words)
 {
     static const char *const bad[][3] = {
-        {"--prot", "1", "--prot"}, {"--port", "x", "--port"}, {"--port", NULL, "--port wants"}, {"word", NULL, "word"},
-        {"--adapter", "nopath", "NAME=PATH"}, {"--config", "/nowhere/o.ini", "/nowhere/o.ini"}, {"--max-seqs", "-1", "--max-seqs"},
+        {"--prot", "1", "--prot"},
+        {"--port", "x", "--port"},
+        {"--port", NULL, "--port wants"},
+        {"word", NULL, "word"},
+        {"--adapter", "nopath", "NAME=PATH"},
+        {"--config", "/nowhere/o.ini", "/nowhere/o.ini"},
+        {"--max-seqs", "-1", "--max-seqs"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct config c;
@@ -134,7 +144,8 @@ START_TEST(test_print_round_trip)
     struct err e;
     char *folder = scratch_make(), *path = scratch_path(folder, "o.ini"), *first = NULL, *second = NULL;
     size_t n_first, n_second;
-    ck_assert_int_eq(load(WORDS("--model", "m", "--adapter", "a=/x", "--no-prefix-cache", "--host", "h.example"), NULL, &c, &e), 0);
+    ck_assert_int_eq(
+        load(WORDS("--model", "m", "--adapter", "a=/x", "--no-prefix-cache", "--host", "h.example"), NULL, &c, &e), 0);
     FILE *f = open_memstream(&first, &n_first);
     config_print(&c, f);
     fclose(f);

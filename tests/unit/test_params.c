@@ -73,22 +73,48 @@ END_TEST
 START_TEST(test_refused_by_name)
 {
     static const char *const chat[][2] = {
-        {"{\"nonsense\":1}", "nonsense"}, {"{\"prompt\":\"x\"}", "prompt"}, {"{\"response_format\":{\"type\":\"json_object\"}}", "response_format"},
-        {"{\"tool_choice\":\"required\"}", "tool_choice"}, {"{\"store\":true}", "store"}, {"{\"service_tier\":\"flex\"}", "service_tier"},
-        {"{\"temperature\":2.1}", "temperature"}, {"{\"temperature\":\"hot\"}", "temperature"}, {"{\"top_p\":0}", "top_p"},
-        {"{\"top_p\":1.01}", "top_p"}, {"{\"top_k\":-2}", "top_k"}, {"{\"top_k\":1.5}", "top_k"}, {"{\"min_p\":-0.1}", "min_p"},
-        {"{\"n\":0}", "n"}, {"{\"n\":17}", "n"}, {"{\"max_tokens\":0}", "max_tokens"}, {"{\"max_tokens\":1.0}", "max_tokens"},
-        {"{\"max_tokens\":99999999999999}", "max_tokens"}, {"{\"seed\":\"s\"}", "seed"}, {"{\"stop\":\"\"}", "stop"},
-        {"{\"stop\":[1]}", "stop"}, {"{\"stop\":{}}", "stop"}, {"{\"logit_bias\":{\"100\":1}}", "logit_bias"},
-        {"{\"logit_bias\":{\"-1\":1}}", "logit_bias"}, {"{\"logit_bias\":{\"1\":101}}", "logit_bias"}, {"{\"logit_bias\":{\"1x\":1}}", "logit_bias"},
-        {"{\"logit_bias\":[]}", "logit_bias"}, {"{\"logprobs\":1}", "logprobs"}, {"{\"top_logprobs\":5}", "top_logprobs"},
-        {"{\"top_logprobs\":21,\"logprobs\":true}", "top_logprobs"}, {"{\"stream\":1}", "stream"}, {"{\"user\":3}", "user"},
-        {"{\"stream_options\":{\"include_usage\":true}}", "stream_options"}, {"{\"stream\":true,\"stream_options\":{\"x\":true}}", "stream_options"},
-        {"{\"presence_penalty\":-2.5}", "presence_penalty"}, {"{\"model\":5}", "model"}, {"[]", ""},
+        {"{\"nonsense\":1}", "nonsense"},
+        {"{\"prompt\":\"x\"}", "prompt"},
+        {"{\"response_format\":{\"type\":\"json_object\"}}", "response_format"},
+        {"{\"tool_choice\":\"required\"}", "tool_choice"},
+        {"{\"store\":true}", "store"},
+        {"{\"service_tier\":\"flex\"}", "service_tier"},
+        {"{\"temperature\":2.1}", "temperature"},
+        {"{\"temperature\":\"hot\"}", "temperature"},
+        {"{\"top_p\":0}", "top_p"},
+        {"{\"top_p\":1.01}", "top_p"},
+        {"{\"top_k\":-2}", "top_k"},
+        {"{\"top_k\":1.5}", "top_k"},
+        {"{\"min_p\":-0.1}", "min_p"},
+        {"{\"n\":0}", "n"},
+        {"{\"n\":17}", "n"},
+        {"{\"max_tokens\":0}", "max_tokens"},
+        {"{\"max_tokens\":1.0}", "max_tokens"},
+        {"{\"max_tokens\":99999999999999}", "max_tokens"},
+        {"{\"seed\":\"s\"}", "seed"},
+        {"{\"stop\":\"\"}", "stop"},
+        {"{\"stop\":[1]}", "stop"},
+        {"{\"stop\":{}}", "stop"},
+        {"{\"logit_bias\":{\"100\":1}}", "logit_bias"},
+        {"{\"logit_bias\":{\"-1\":1}}", "logit_bias"},
+        {"{\"logit_bias\":{\"1\":101}}", "logit_bias"},
+        {"{\"logit_bias\":{\"1x\":1}}", "logit_bias"},
+        {"{\"logit_bias\":[]}", "logit_bias"},
+        {"{\"logprobs\":1}", "logprobs"},
+        {"{\"top_logprobs\":5}", "top_logprobs"},
+        {"{\"top_logprobs\":21,\"logprobs\":true}", "top_logprobs"},
+        {"{\"stream\":1}", "stream"},
+        {"{\"user\":3}", "user"},
+        {"{\"stream_options\":{\"include_usage\":true}}", "stream_options"},
+        {"{\"stream\":true,\"stream_options\":{\"x\":true}}", "stream_options"},
+        {"{\"presence_penalty\":-2.5}", "presence_penalty"},
+        {"{\"model\":5}", "model"},
+        {"[]", ""},
     };
     static const char *const completions[][2] = {
-        {"{\"messages\":[]}", "messages"}, {"{\"echo\":true}", "echo"}, {"{\"suffix\":\"x\"}", "suffix"}, {"{\"best_of\":2}", "best_of"},
-        {"{\"logprobs\":21}", "logprobs"}, {"{\"logprobs\":true}", "logprobs"}, {"{\"tools\":[]}", "tools"},
+        {"{\"messages\":[]}", "messages"}, {"{\"echo\":true}", "echo"},       {"{\"suffix\":\"x\"}", "suffix"},
+        {"{\"best_of\":2}", "best_of"},    {"{\"logprobs\":21}", "logprobs"}, {"{\"logprobs\":true}", "logprobs"},
+        {"{\"tools\":[]}", "tools"},
     };
     for (size_t i = 0; i < sizeof chat / sizeof *chat; i++)
         refused(chat[i][0], ROUTE_CHAT, chat[i][1]);
@@ -124,11 +150,14 @@ static json_t *messages(const char *text, struct api_error *e)
 START_TEST(test_messages)
 {
     struct api_error e;
-    json_t *m = messages("[{\"role\":\"developer\",\"content\":\"d\"},{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a \"},"
-                         "{\"type\":\"text\",\"text\":\"b\"}],\"name\":\"bob\"}]", &e);
+    json_t *m = messages("[{\"role\":\"developer\",\"content\":\"d\"},{\"role\":\"user\",\"content\":[{\"type\":"
+                         "\"text\",\"text\":\"a \"},"
+                         "{\"type\":\"text\",\"text\":\"b\"}],\"name\":\"bob\"}]",
+                         &e);
     ck_assert_ptr_nonnull(m);
     char *text = json_dumps(m, JSON_COMPACT);
-    ck_assert_str_eq(text, "[{\"role\":\"system\",\"content\":\"d\"},{\"role\":\"user\",\"content\":\"a b\",\"name\":\"bob\"}]");
+    ck_assert_str_eq(
+        text, "[{\"role\":\"system\",\"content\":\"d\"},{\"role\":\"user\",\"content\":\"a b\",\"name\":\"bob\"}]");
     free(text);
     json_decref(m);
 }
@@ -137,11 +166,16 @@ END_TEST
 START_TEST(test_bad_messages)
 {
     static const char *const bad[][2] = {
-        {"[]", "messages"}, {"{}", "messages"}, {"null", "messages"}, {"[1]", "messages[0].role"},
-        {"[{\"role\":\"user\"}]", "messages[0].content"}, {"[{\"role\":\"wizard\",\"content\":\"x\"}]", "messages[0].role"},
+        {"[]", "messages"},
+        {"{}", "messages"},
+        {"null", "messages"},
+        {"[1]", "messages[0].role"},
+        {"[{\"role\":\"user\"}]", "messages[0].content"},
+        {"[{\"role\":\"wizard\",\"content\":\"x\"}]", "messages[0].role"},
         {"[{\"role\":\"user\",\"content\":3}]", "messages[0].content"},
         {"[{\"role\":\"user\",\"content\":\"x\",\"foo\":1}]", "messages[0].foo"},
-        {"[{\"role\":\"user\",\"content\":\"x\"},{\"role\":\"user\",\"content\":[{\"type\":\"image_url\",\"image_url\":{}}]}]",
+        {"[{\"role\":\"user\",\"content\":\"x\"},{\"role\":\"user\",\"content\":[{\"type\":\"image_url\",\"image_url\":"
+         "{}}]}]",
          "messages[1].content[0]"},
         {"[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"x\",\"more\":1}]}]", "messages[0].content[0]"},
         {"[{\"role\":\"user\",\"content\":[\"x\"]}]", "messages[0].content[0]"},

@@ -63,8 +63,8 @@ static void check_text(const char *text, const char *const *stops, int n)
     for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) {
         struct buf out;
         ck_assert_int_eq(run(&list, text, cuts[i], 2, &out), should_stop);
-        ck_assert_msg(out.len == want && memcmp(buf_str(&out), text, want) == 0, "'%s' gave '%s', wanted %zu bytes", text,
-                      buf_str(&out), want);
+        ck_assert_msg(out.len == want && memcmp(buf_str(&out), text, want) == 0, "'%s' gave '%s', wanted %zu bytes",
+                      text, buf_str(&out), want);
         buf_deinit(&out);
     }
     stop_list_deinit(&list);
