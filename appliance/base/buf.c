@@ -19,7 +19,7 @@ void buf_deinit(struct buf *b)
 void buf_reset(struct buf *b)
 {
     b->len = 0;
-    b->failed = false;
+    b->failed = b->no_memory = false;
     if (b->data)
         b->data[0] = 0;
 }
@@ -40,7 +40,7 @@ static bool reserve(struct buf *b, size_t n)
         cap = need;
     char *p = realloc(b->data, cap);
     if (!p) {
-        b->failed = true;
+        b->failed = b->no_memory = true;
         return false;
     }
     b->data = p;

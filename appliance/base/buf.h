@@ -14,6 +14,7 @@ struct buf {
     size_t cap;
     size_t max_bytes; /* never grows past this */
     bool failed;
+    bool no_memory;   /* why it failed: no memory, else the maximum */
 };
 
 void buf_init(struct buf *b, size_t max_bytes);

@@ -27,8 +27,10 @@ struct jinja_value jinja_capture(struct jinja_run *r, const struct jinja_node *l
 static void write_text(struct jinja_run *r, struct jinja_value v)
 {
     jinja_print(r, v, r->out);
-    if (buf_failed(r->out))
-        jinja_fail(r, OL_ELIMIT, "the output is over its limit of %zu bytes, or there is no memory", r->out->max_bytes);
+    if (r->out->no_memory)
+        jinja_fail(r, OL_ENOMEM, "no memory for the output");
+    else if (buf_failed(r->out))
+        jinja_fail(r, OL_ELIMIT, "the output is over its limit of %zu bytes", r->out->max_bytes);
 }
 
 /* Binds a name, or each name of a tuple to an item of the value. */

@@ -29,16 +29,20 @@ bool jinja_charge(struct jinja_run *r, size_t steps)
 void *jinja_alloc(struct jinja_run *r, size_t bytes)
 {
     void *p = r->rc ? NULL : arena_alloc(&r->memory, bytes);
-    if (!p)
+    if (!p && r->memory.max_bytes - r->memory.used < bytes)
         jinja_fail(r, OL_ELIMIT, "more than %d MiB of memory", JINJA_MAX_MEMORY_BYTES >> 20);
+    else if (!p)
+        jinja_fail(r, OL_ENOMEM, "no memory");
     return p;
 }
 
 struct jinja_value jinja_take(struct jinja_run *r, struct buf *b)
 {
     struct jinja_value v = jinja_text("", 0);
-    if (b->failed)
-        jinja_fail(r, OL_ELIMIT, "a text over the limit of %zu bytes, or no memory", b->max_bytes);
+    if (b->no_memory)
+        jinja_fail(r, OL_ENOMEM, "no memory for a text");
+    else if (b->failed)
+        jinja_fail(r, OL_ELIMIT, "a text over the limit of %zu bytes", b->max_bytes);
     else if (b->len && jinja_charge(r, b->len / 64)) {
         char *copy = jinja_alloc(r, b->len);
         if (copy) {

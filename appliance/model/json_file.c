@@ -6,6 +6,9 @@ int json_text_read(const char *text, size_t len, const char *what, json_t **out,
 {
     json_error_t why;
     *out = json_loadb(text, len, JSON_REJECT_DUPLICATES, &why);
+    /* jansson says nothing at all when memory ends before it reads a byte */
+    if (!*out && (!why.text[0] || json_error_code(&why) == json_error_out_of_memory))
+        return err_set(e, OL_ENOMEM, "json", "no memory to read %s", what);
     if (!*out)
         return err_set(e, OL_EFORMAT, "json", "%s: %s at line %d", what, why.text, why.line);
     if (!json_is_object(*out)) {
