@@ -44,7 +44,10 @@ int bpe_add_merge(struct bpe *b, uint32_t rank, struct text left, struct text ri
         r = vocab_find(b->vocab, buf_str(&bytes) + middle, bytes.len - middle);
         joined = vocab_find(b->vocab, buf_str(&bytes), bytes.len);
     }
+    bool no_memory = bytes.no_memory;
     buf_deinit(&bytes);
+    if (no_memory)
+        return err_set(e, OL_ENOMEM, "tokenizer", "no memory for merge %u", (unsigned)rank);
     if (l < 0 || r < 0 || joined < 0)
         return err_set(e, OL_EFORMAT, "tokenizer", "merge %u (\"%.*s\" + \"%.*s\") is not made of tokens of the vocabulary",
                        rank, (int)(left.len < 60 ? left.len : 60), left.data, (int)(right.len < 60 ? right.len : 60),

@@ -299,7 +299,7 @@ static struct jinja_node *parse_strings(struct jinja_parser *p)
         buf_add(&joined, p->now.text.data, p->now.text.len);
         jinja_advance(p);
     }
-    if (n > 1) {
+    if (n > 1 || buf_failed(&joined)) {
         char *copy = joined.failed ? NULL : arena_alloc(p->memory, joined.len + 1);
         if (copy)
             memcpy(copy, buf_str(&joined), joined.len);
