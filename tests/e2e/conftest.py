@@ -67,6 +67,12 @@ def adapters(model, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def small_pool_mb(model):
+    """A page pool for a few hundred tokens: the default model's page of 16 tokens takes 360 KiB, a tiny one's 20."""
+    return 20 if model == DEFAULT_MODEL.resolve() else 1
+
+
+@pytest.fixture(scope="session")
 def make_node(build, model, adapters, patience):
     """Nodes with the model and both adapters unless told otherwise; use in a with statement."""
     def make(*flags, **kwargs):

@@ -8,7 +8,6 @@ the suite is also a test of a clean stop.
 """
 import http.client
 import json
-import os
 import re
 import signal
 import subprocess
@@ -30,6 +29,7 @@ class Node:
         self.patience = patience
         self.process = None
         self.port = None
+        self._terminated = False
 
     def command(self):
         words = [str(self.program), "--model", str(self.model), "--port", "0",
@@ -71,12 +71,17 @@ class Node:
             time.sleep(0.02)
         raise RuntimeError(f"openlorad was not ready after {seconds:.0f} s:\n{self.log()}")
 
+    def terminate(self):
+        """SIGTERM, once: a second one would end the node without draining."""
+        if not self._terminated and self.process.poll() is None:
+            self._terminated = True
+            self.process.send_signal(signal.SIGTERM)
+
     def stop(self):
         """SIGTERM, then the checks that every node must pass."""
         if self.process is None:
             return
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
+        self.terminate()
         try:
             code = self.process.wait(60 * self.patience)
         except subprocess.TimeoutExpired:
