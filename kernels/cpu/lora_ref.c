@@ -11,16 +11,15 @@ static float element(const void *slab, int dtype, int64_t i)
 static int lora_tiles(const void *op, int threads)
 {
     (void)threads;
-    const struct op_lora *o = op;
-    return lora_row_blocks(host(o->step)) * o->n_targets;
+    return lora_block_count(op);
 }
 
 static void lora_shrink_run(const void *op, int tile, int tiles, int worker)
 {
     (void)tiles, (void)worker;
     const struct op_lora *o = op;
-    int target = tile % o->n_targets, in = o->targets[target].in;
-    struct lora_block b = lora_block_at(o, tile / o->n_targets, target);
+    struct lora_block b = lora_block_at(o, tile);
+    int target = b.target, in = o->targets[target].in;
     for (int64_t row = b.row0; row < b.row0 + b.n_rows; row++)
         for (int r = 0; r < b.site->rank; r++) {
             const float *x = (const float *)host(o->x) + row * o->ldx;
@@ -36,8 +35,8 @@ static void lora_expand_run(const void *op, int tile, int tiles, int worker)
 {
     (void)tiles, (void)worker;
     const struct op_lora *o = op;
-    int target = tile % o->n_targets, out = o->targets[target].out;
-    struct lora_block b = lora_block_at(o, tile / o->n_targets, target);
+    struct lora_block b = lora_block_at(o, tile);
+    int target = b.target, out = o->targets[target].out;
     for (int64_t row = b.row0; row < b.row0 + b.n_rows; row++) {
         float *y = (float *)host(o->y) + row * o->ldy + o->targets[target].col0;
         for (int r = 0; r < b.site->rank; r++) {
