@@ -99,8 +99,8 @@ static struct jinja_value f_map(struct jinja_run *r, struct jinja_value v, const
     const struct jinja_filter *filter = a->n && a->values[0].type == JINJA_STRING ? jinja_find_filter(a->values[0].text) : NULL;
     if (attribute.type == JINJA_NONE && !filter)
         return jinja_fail(r, OL_EUNSUPPORTED, "map: a filter that we have, or attribute=, is needed");
-    const struct jinja_list *items = jinja_iterate(r, v);
     struct jinja_value list = jinja_new_list(r, JINJA_ITERATOR);
+    const struct jinja_list *items = jinja_truth(v) ? jinja_iterate(r, v) : NULL; /* nothing in none, too */
     struct jinja_args rest = filter ? later(a, 1) : *a;
     for (size_t i = 0; items && i < items->n && !r->rc; i++) {
         struct jinja_value item = filter ? filter->call(r, items->items[i], &rest) : follow(r, items->items[i], attribute);
@@ -126,8 +126,8 @@ static struct jinja_value choose(struct jinja_run *r, struct jinja_value v, cons
             return jinja_fail(r, OL_EUNSUPPORTED, "a test that is not supported");
         rest = later(a, skip + 1);
     }
-    const struct jinja_list *items = jinja_iterate(r, v);
     struct jinja_value list = jinja_new_list(r, JINJA_ITERATOR);
+    const struct jinja_list *items = jinja_truth(v) ? jinja_iterate(r, v) : NULL; /* nothing in none, too */
     for (size_t i = 0; items && i < items->n && jinja_charge(r, 1); i++) {
         struct jinja_value subject = attribute ? follow(r, items->items[i], a->values[0]) : items->items[i];
         if ((test ? test->call(r, subject, &rest) : jinja_truth(subject)) == wanted)

@@ -319,14 +319,14 @@ static int count_tokens(struct text source, struct arena *memory, size_t *n, str
 
 int jinja_parse(struct text source, struct arena *memory, struct jinja_node **out, struct err *e)
 {
-    /* No construct makes more nodes than it has tokens; after an error, each open construct adds a few. */
+    /* No construct makes more than two nodes for each of its tokens; after an error, each open construct adds a few. */
     enum { NODES_AFTER_ERROR = 64 * JINJA_MAX_NESTING };
     static const char *const no_ends[] = {NULL};
     struct jinja_parser p = {.memory = memory, .e = e};
     int rc = count_tokens(source, memory, &p.max_nodes, e);
     if (rc)
         return rc;
-    p.max_nodes += NODES_AFTER_ERROR;
+    p.max_nodes = 2 * p.max_nodes + NODES_AFTER_ERROR;
     p.nodes = arena_alloc(memory, p.max_nodes * sizeof *p.nodes);
     if (!p.nodes)
         return err_set(e, OL_ENOMEM, "template", "no memory for a chat template of %zu bytes", source.len);
