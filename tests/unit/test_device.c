@@ -336,6 +336,7 @@ START_TEST(float_control_is_the_default_one)
     _mm_setcsr(before);
     ck_assert_uint_eq(after & FLUSH, FLUSH);
     ck_assert(y == 0x1p-140f);
+    ops->weight_free(device, w);
     close_all();
 }
 END_TEST
