@@ -26,18 +26,27 @@ void pretokenizer_deinit(struct pretokenizer *p)
     *p = (struct pretokenizer){0};
 }
 
-/* Oniguruma's "\s" is White_Space; PCRE2's also has U+180E. What the two read differently otherwise (sets inside
- * sets) is refused. */
+/* What Oniguruma means by \s (White_Space; PCRE2's also has U+180E) and \w (PCRE2's lacks marks). */
+static const char *members_of(char escape)
+{
+    return escape == 's' || escape == 'S'   ? "\\x09-\\x0d\\x{85}\\p{Z}"
+           : escape == 'w' || escape == 'W' ? "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
+                                            : NULL;
+}
+
+/* Writes \s and \w out as sets. What the two libraries read differently otherwise, sets inside sets, is refused. */
 static int translate(struct text pattern, struct buf *out, struct err *e)
 {
     bool in_class = false;
     for (size_t i = 0; i < pattern.len; i++) {
         char c = pattern.data[i], next = i + 1 < pattern.len ? pattern.data[i + 1] : 0;
         if (c == '\\') {
-            if (next == 's')
-                buf_add_str(out, in_class ? "\\x09-\\x0d\\x{85}\\p{Z}" : "[\\x09-\\x0d\\x{85}\\p{Z}]");
-            else if (next == 'S' && !in_class)
-                buf_add_str(out, "[^\\x09-\\x0d\\x{85}\\p{Z}]");
+            const char *members = members_of(next);
+            bool capital = next == 'S' || next == 'W';
+            if (members && !in_class)
+                buf_printf(out, "[%s%s]", capital ? "^" : "", members);
+            else if (members && !capital)
+                buf_add_str(out, members);
             else
                 buf_add(out, pattern.data + i, next ? 2 : 1);
             i++;
