@@ -42,15 +42,22 @@ ALWAYS_INLINE void score(const struct split *sp, const struct query *queries, fl
         memcpy(q[i], queries[i].q, (size_t)sp->head_dim * sizeof(float));
     for (int page = 0; page < sp->n_pages; page += np) {
         vf sum[8][8];
-        const uint16_t *k[8];
-        UNROLL for (int j = 0; j < np; j++)
+        const uint16_t *k[8], *next_k[8], *v[8];
+        UNROLL for (int j = 0; j < np; j++) {
             k[j] = sp->k[page + j < sp->n_pages ? page + j : sp->n_pages - 1];
+            next_k[j] = sp->k[page + np + j < sp->n_pages ? page + np + j : sp->n_pages - 1];
+            v[j] = sp->v[page + j < sp->n_pages ? page + j : sp->n_pages - 1];
+        }
         UNROLL for (int i = 0; i < nq; i++)
             UNROLL for (int j = 0; j < np; j++)
                 sum[i][j] = v_zero();
         for (int d = 0; d < sp->head_dim; d++)
             UNROLL for (int j = 0; j < np; j++) {
                 vf key = v_load_f16(k[j] + d * LANES);
+                if (nq <= 4) {
+                    _mm_prefetch((const char *)(next_k[j] + d * LANES), _MM_HINT_T0);
+                    _mm_prefetch((const char *)(v[j] + d * LANES), _MM_HINT_T1);
+                }
                 UNROLL for (int i = 0; i < nq; i++)
                     sum[i][j] = v_fma(v_set1(q[i][d]), key, sum[i][j]);
             }
@@ -186,7 +193,7 @@ static void write_head(float *out, const float *partial, int head_dim, int padde
 {
     vf l = v_set1(partial[padded + 1]);
     for (int d = 0; d < head_dim; d += LANES)
-        v_store_n(out + d, v_div(v_load(partial + d), l), head_dim - d < LANES ? head_dim - d : LANES);
+        v_store_upto(out + d, v_div(v_load(partial + d), l), head_dim - d);
 }
 
 static void locate_split(const struct op_attention *o, const struct attention_job *job, int first, int end,

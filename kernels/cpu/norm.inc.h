@@ -33,12 +33,9 @@ static float add_square(float *x, const float *y, int64_t cols)
 
 static void scale_row(float *out, const float *x, float r, const float *gain, int64_t cols)
 {
-    int64_t c = 0;
-    for (; c + LANES <= cols; c += LANES)
-        v_store(out + c, v_mul(v_mul(v_load(x + c), v_set1(r)), v_load(gain + c)));
-    if (c < cols) {
+    for (int64_t c = 0; c < cols; c += LANES) {
         int n = (int)(cols - c);
-        v_store_n(out + c, v_mul(v_mul(v_load_n(x + c, n), v_set1(r)), v_load_n(gain + c, n)), n);
+        v_store_upto(out + c, v_mul(v_mul(v_load_upto(x + c, n), v_set1(r)), v_load_upto(gain + c, n)), n);
     }
 }
 
@@ -86,12 +83,9 @@ static void silu_mul_run(const void *op, int tile, int tiles, int worker)
     for (int64_t i = rows.first; i < rows.end; i++) {
         const float *gate = (const float *)host(o->gu) + i * o->ld, *up = gate + o->cols;
         float *out = (float *)host(o->out.f32) + i * pad_cols(o->cols);
-        int64_t c = 0;
-        for (; c + LANES <= o->cols; c += LANES)
-            v_store(out + c, silu_mul(v_load(gate + c), v_load(up + c)));
-        if (c < o->cols) {
+        for (int64_t c = 0; c < o->cols; c += LANES) {
             int n = (int)(o->cols - c);
-            v_store_n(out + c, silu_mul(v_load_n(gate + c, n), v_load_n(up + c, n)), n);
+            v_store_upto(out + c, silu_mul(v_load_upto(gate + c, n), v_load_upto(up + c, n)), n);
         }
         finish_row(&o->out, i, o->cols);
     }

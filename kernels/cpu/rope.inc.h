@@ -7,20 +7,17 @@
 static void norm_head(float *x, const float *gain, int n, float eps)
 {
     float r = 1.0f / sqrtf(v_dot16(x, x, n) / (float)n + eps);
-    int d = 0;
-    for (; d + LANES <= n; d += LANES)
-        v_store(x + d, v_mul(v_mul(v_load(x + d), v_set1(r)), v_load(gain + d)));
-    if (d < n)
-        v_store_n(x + d, v_mul(v_mul(v_load_n(x + d, n - d), v_set1(r)), v_load_n(gain + d, n - d)), n - d);
+    for (int d = 0; d < n; d += LANES)
+        v_store_upto(x + d, v_mul(v_mul(v_load_upto(x + d, n - d), v_set1(r)), v_load_upto(gain + d, n - d)), n - d);
 }
 
 static void rotate_head(float *x, const float *cosine, const float *sine, int half)
 {
     for (int j = 0; j < half; j += LANES) {
-        int n = half - j < LANES ? half - j : LANES;
-        vf c = v_load(cosine + j), s = v_load(sine + j), a = v_load_n(x + j, n), b = v_load_n(x + j + half, n);
-        v_store_n(x + j, v_sub(v_mul(a, c), v_mul(b, s)), n);
-        v_store_n(x + j + half, v_add(v_mul(b, c), v_mul(a, s)), n);
+        vf c = v_load(cosine + j), s = v_load(sine + j);
+        vf a = v_load_upto(x + j, half - j), b = v_load_upto(x + j + half, half - j);
+        v_store_upto(x + j, v_sub(v_mul(a, c), v_mul(b, s)), half - j);
+        v_store_upto(x + j + half, v_add(v_mul(b, c), v_mul(a, s)), half - j);
     }
 }
 
@@ -44,7 +41,7 @@ static void store_value(uint16_t *page_v, int slot, const float *value, int hd)
 {
     uint16_t *row = page_v + slot * pad_cols(hd); /* padded to whole vectors */
     for (int d = 0; d < hd; d += LANES)
-        v_store_f16(row + d, v_load_n(value + d, hd - d < LANES ? hd - d : LANES));
+        v_store_f16(row + d, v_load_upto(value + d, hd - d));
 }
 
 static void rope_kv_row(const struct op_rope_kv *o, const struct step *s, int64_t row)

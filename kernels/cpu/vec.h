@@ -37,6 +37,16 @@ static inline vf v_exp(vf x)
     return v_select(v_less(v_set1(EXP_MAX), x), v_set1(INFINITY), p);
 }
 
+/* The first n of 16 lanes where n may be 16 or more; the usual case is a whole vector. */
+static inline vf v_load_upto(const float *p, int n) { return n >= LANES ? v_load(p) : v_load_n(p, n); }
+static inline void v_store_upto(float *p, vf x, int n)
+{
+    if (n >= LANES)
+        v_store(p, x);
+    else
+        v_store_n(p, x, n);
+}
+
 /* One more link of dot16: sum + a·b in the first n lanes, sum in the others. */
 static inline vf v_fma_n(vf a, vf b, vf sum, int n) { return v_select(vm_first(n), v_fma(a, b, sum), sum); }
 

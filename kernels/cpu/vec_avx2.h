@@ -99,7 +99,6 @@ static inline void vi_store(void *p, vi x)
     _mm256_storeu_si256((__m256i *)p + 1, x.hi);
 }
 static inline vi vi_add(vi a, vi b) { return (vi){_mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi)}; }
-static inline vi vi_max(vi a, vi b) { return (vi){_mm256_max_epi32(a.lo, b.lo), _mm256_max_epi32(a.hi, b.hi)}; }
 static inline vi vi_shift_left(vi x, int n) { return (vi){_mm256_slli_epi32(x.lo, n), _mm256_slli_epi32(x.hi, n)}; }
 static inline vm vi_greater(vi a, vi b)
 {
@@ -107,11 +106,10 @@ static inline vm vi_greater(vi a, vi b)
 }
 static inline vi vi_select(vm m, vi yes, vi no) { return v_as_int(v_select(m, v_as_float(yes), v_as_float(no))); }
 
-/* Saturated to int8. */
-static inline void vi_store_i8(int8_t *p, vi x)
+static inline __m128i vi_to_i8(vi x) /* saturated */
 {
     __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(x.lo, x.hi), 0xd8);
-    _mm_storeu_si128((__m128i *)p, _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
+    return _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
 }
 
 /* sum plus the halves of 16 non-negative int32, as 8 int64. */

@@ -47,13 +47,11 @@ static inline vi vi_set1(int32_t x) { return _mm512_set1_epi32(x); }
 static inline vi vi_load(const void *p) { return _mm512_loadu_si512(p); }
 static inline void vi_store(void *p, vi x) { _mm512_storeu_si512(p, x); }
 static inline vi vi_add(vi a, vi b) { return _mm512_add_epi32(a, b); }
-static inline vi vi_max(vi a, vi b) { return _mm512_max_epi32(a, b); }
 static inline vi vi_shift_left(vi x, int n) { return _mm512_slli_epi32(x, (unsigned)n); }
 static inline vm vi_greater(vi a, vi b) { return _mm512_cmpgt_epi32_mask(a, b); }
 static inline vi vi_select(vm m, vi yes, vi no) { return _mm512_mask_blend_epi32(m, no, yes); }
 
-/* Saturated to int8. */
-static inline void vi_store_i8(int8_t *p, vi x) { _mm_storeu_si128((__m128i *)p, _mm512_cvtsepi32_epi8(x)); }
+static inline __m128i vi_to_i8(vi x) { return _mm512_cvtsepi32_epi8(x); } /* saturated */
 
 /* sum plus the two halves of 16 non-negative int32, as 8 int64. */
 static inline vi vi_widen_add(vi sum, vi x)
