@@ -128,7 +128,8 @@ def make_adapter(out, base, name, seed):
     with torch.no_grad():
         for key, p in sorted(peft.named_parameters()):
             if "lora_" in key:
-                p.copy_((torch.randn(p.shape, generator=g) / p.shape[-1] ** 0.5 * 0.8).to(TORCH_TYPES[dtype]))
+                spread = (0.3 if "lora_B" in key else 1.0) / p.shape[-1] ** 0.5
+                p.copy_((torch.randn(p.shape, generator=g) * spread).to(TORCH_TYPES[dtype]))
                 tensors[key] = p.detach().numpy().copy()
                 p.data = p.data.to(TORCH_TYPES[dtype])
     directory = out / "adapters" / base / name

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, DynamicCache, LlamaConfig, Qwen2Config, Qwen3Config
+from transformers.initialization import no_init_weights
 from transformers.utils import logging
 
 logging.disable_progress_bar()
@@ -73,7 +74,8 @@ def load_gguf(path):
     arch = reader.fields["general.architecture"].contents()
     tensors = {t.name: t for t in reader.tensors}
     config = gguf_config(reader, arch, tensors)
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="eager")
+    with no_init_weights():  # all of them come from the file
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="eager")
     factors = tensors.pop("rope_freqs.weight", None)
     if factors is not None:
         model.model.rotary_emb.inv_freq /= torch.from_numpy(factors.data.copy())
@@ -143,17 +145,18 @@ def follow_contract(model, quantized):
 
 
 def logits(model, tokens, contract=False):
+    """tokens: one sequence, or a list of sequences of one length, each computed alone: (…, n_tokens, n_vocab)"""
     with torch.no_grad():
         cache = HalfCache() if contract else DynamicCache()
-        return model(torch.tensor([tokens]), past_key_values=cache, use_cache=True).logits[0].float().numpy()
+        out = model(torch.tensor(tokens).reshape(-1, np.shape(tokens)[-1]), past_key_values=cache, use_cache=True).logits
+        return out.float().numpy().reshape(*np.shape(tokens), -1)
 
 
-def compute(model_path, tokens, adapter=None, contract=False):
+def load(model_path, adapter=None, contract=False):
     model, quantized = load_model(model_path)
     if contract:
         follow_contract(model, quantized)
-    model = add_adapter(model, adapter) if adapter else model
-    return logits(model.eval(), tokens, contract)
+    return (add_adapter(model, adapter) if adapter else model).eval()
 
 
 def main():
@@ -164,7 +167,7 @@ def main():
     p.add_argument("--contract", action="store_true")
     a = p.parse_args()
     tokens = [int(t) for t in pathlib.Path(a.tokens).read_text().split()]
-    x = compute(a.model, tokens, a.adapter, a.contract)
+    x = logits(load(a.model, a.adapter, a.contract), tokens, a.contract)
     x.astype(np.float32).tofile(a.out)
     print(json.dumps({"tokens": x.shape[0], "vocab": x.shape[1]}))
 
