@@ -3,7 +3,7 @@
  * First every slab gets its place (first page with room), then the pages are filled. A slab never crosses a page, so
  * that pages need not be neighbours in the pool. */
 #include "base/sha256.h"
-#include "kernels/cpu/cpu.h"
+#include "kernels/dequant.h"
 #include "model/adapter_build.h"
 
 #include <math.h>
