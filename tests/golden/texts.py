@@ -14,7 +14,7 @@ MARKS = ["e\u0301", "\u0301", "a\u0323\u0307", "a\u0307\u0323", "\u1100\u1161\u1
          "ﬁ", "\u0344", "\u0958", "n\u0303\u0331", "\u05d9\u05b4\u05c4"]
 SPACES = [" ", "  ", "   ", "\t", "\n", "\r\n", "\r", "\n\n", " \n", "\n ", "\u00a0", "\u3000", "\u2003", "\u200b", "\u180e", "\x85",
           "\u2028", "\ufeff", "\x0b", "\x0c", " \t \n\n  ", "\x1c"]
-SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|im|>", "<|im_", "<|", "<s>", "<tool>", "<think>", "  \t", "é🙂", "|>",
+SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|im|>", "<|im_", "<|", "<s>", "<tool>", "<think>", "<thi", "  \t", "é🙂", "|>",
            "<|im_start|", "<<|im_end|>>"]
 CODE = """def f(x):\n    if x > 10:\n\treturn [i**2 for i in range(x)]  # squares\r\n    return {"a": None, 'b': f"{x!r:>10}"}\n
 #include <stdio.h>\nint main(void)\n{\n    printf("%d\\n", 1 << 3);\n}\n<div class="a">&nbsp;</div>\nSELECT * FROM t WHERE a='b';"""

@@ -31,7 +31,7 @@ KINDS = {
     "tekken": (split_then_bytes(TEKKEN), "tekken", True, False, True),
 }
 CONTROL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|im|>", "<s>"]
-PLAIN_ADDED = ["<tool>", "  \t", "<think>", "é🙂"]
+PLAIN_ADDED = ["<tool>", "<th", "  \t", "<think>", "é🙂"]
 
 
 def make(name):
