@@ -112,7 +112,8 @@ static int hash_open_file(int fd, const char *path, const char *real, char out[S
     if (!cached || !read_entry(entry, buf_str(&id), out)) {
         rc = hash_contents(fd, path, out, e);
         /* A file changed a moment ago may change again within one tick of its clock: its digest is not kept. */
-        bool settled = clock_unix_ms() - ((int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000) > SETTLED_MS;
+        bool settled =
+            clock_unix_ms() - ((int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000) > SETTLED_MS;
         bool same = !fstat(fd, &after) && after.st_size == st.st_size && after.st_mtim.tv_sec == st.st_mtim.tv_sec &&
                     after.st_mtim.tv_nsec == st.st_mtim.tv_nsec;
         if (!rc && cached && settled && same)

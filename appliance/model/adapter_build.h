@@ -4,6 +4,9 @@
 
 #include "model/adapter_file.h"
 #include "model/arch.h"
+#include "model/safetensors.h"
+
+#include <jansson.h>
 
 struct lora_side { /* A: (rank, in), B: (out, rank), as it lies in the file */
     enum dtype dtype;
@@ -51,5 +54,11 @@ int adapter_peft_read(const char *directory, struct lora_pairs *p, size_t page_b
                       struct err *e) __attribute__((warn_unused_result));
 int adapter_gguf_read(const char *path, struct lora_pairs *p, size_t page_bytes, struct adapter_image *out,
                       struct err *e) __attribute__((warn_unused_result));
+
+/* The same from opened files (adapter_config.json and adapter_model.safetensors, or a GGUF file). */
+int adapter_peft_build(const json_t *config, const struct safetensors *s, struct lora_pairs *p, size_t page_bytes,
+                       struct adapter_image *out, struct err *e) __attribute__((warn_unused_result));
+int adapter_gguf_build(const struct gguf *g, struct lora_pairs *p, size_t page_bytes, struct adapter_image *out,
+                       struct err *e) __attribute__((warn_unused_result));
 
 #endif

@@ -16,7 +16,8 @@ int adapter_file_load(const char *path, const struct model_config *model, size_t
         return rc;
     struct stat st;
     bool directory = !stat(path, &st) && S_ISDIR(st.st_mode);
-    rc = directory ? adapter_peft_read(path, &pairs, page_bytes, out, e) : adapter_gguf_read(path, &pairs, page_bytes, out, e);
+    rc = directory ? adapter_peft_read(path, &pairs, page_bytes, out, e)
+                   : adapter_gguf_read(path, &pairs, page_bytes, out, e);
     lora_pairs_deinit(&pairs);
     if (rc && e && !strstr(e->message, path))
         err_prefix(e, "%s", path);

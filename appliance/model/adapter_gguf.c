@@ -10,19 +10,22 @@ static bool is(const struct gguf *g, const char *key, const char *value)
     return gguf_text(g, key, &t) && t.len == strlen(value) && !memcmp(t.data, value, t.len);
 }
 
-static int check_header(const struct gguf *g, const struct model_config *model, struct err *e)
+static int check_header(const struct gguf *g, const struct model_config *model, const struct arch **found,
+                        struct err *e)
 {
     struct text arch = {"", 0};
     const char *expected = arch_gguf_name(model->arch);
     if (!is(g, "general.type", "adapter") || !is(g, "adapter.type", "lora"))
-        return err_set(e, OL_EUNSUPPORTED, "adapter", "not a LoRA adapter: general.type and adapter.type must be "
-                       "\"adapter\" and \"lora\"");
+        return err_set(e, OL_EUNSUPPORTED, "adapter", "not a LoRA adapter: general.type must be \"adapter\" and "
+                       "adapter.type \"lora\"");
     gguf_text(g, "general.architecture", &arch);
-    if (!is(g, "general.architecture", expected))
+    *found = arch_find_gguf(arch);
+    if (!*found || !is(g, "general.architecture", expected))
         return err_set(e, OL_EINVAL, "adapter", "made for architecture \"%.*s\", the model is \"%s\"",
                        (int)(arch.len < 40 ? arch.len : 40), arch.data, expected);
     if (gguf_array_len(g, "adapter.alora.invocation_tokens"))
-        return err_set(e, OL_EUNSUPPORTED, "adapter", "activated LoRA (adapter.alora.invocation_tokens) is not supported");
+        return err_set(e, OL_EUNSUPPORTED, "adapter", "activated LoRA (adapter.alora.invocation_tokens) is not "
+                       "supported");
     return 0;
 }
 
@@ -34,7 +37,8 @@ static int add_tensor(struct lora_pairs *p, const struct gguf_tensor *t, bool pe
     const char *suffix = t->name.data + weight.len;
     bool b = weight.len && !memcmp(suffix, ".lora_b", ending);
     if (!b && !(weight.len && !memcmp(suffix, ".lora_a", ending)))
-        return err_set(e, OL_EUNSUPPORTED, "adapter", "tensor %.*s is neither a lora_a nor a lora_b", shown, t->name.data);
+        return err_set(e, OL_EUNSUPPORTED, "adapter", "tensor %.*s is neither a lora_a nor a lora_b", shown,
+                       t->name.data);
     struct lora_pair *pair = lora_pairs_find(p, FORMAT_GGUF, weight, e);
     if (!pair)
         return e ? e->code : OL_EUNSUPPORTED;
@@ -59,24 +63,28 @@ static void set_scales(struct lora_pairs *p, const struct gguf *g)
             p->pairs[i].scale = alpha != 0 ? alpha / (double)p->pairs[i].a.rows : 1;
 }
 
-int adapter_gguf_read(const char *path, struct lora_pairs *p, size_t page_bytes, struct adapter_image *out, struct err *e)
+int adapter_gguf_build(const struct gguf *g, struct lora_pairs *p, size_t page_bytes, struct adapter_image *out,
+                       struct err *e)
+{
+    const struct arch *arch;
+    int rc = check_header(g, p->model, &arch, e);
+    for (size_t i = 0; !rc && i < gguf_tensor_count(g); i++)
+        rc = add_tensor(p, gguf_tensor_at(g, i), arch->gguf_permuted_qk, e);
+    if (rc)
+        return rc;
+    set_scales(p, g);
+    rc = lora_pairs_check(p, e);
+    return rc ? rc : adapter_image_build(p, page_bytes, out, e);
+}
+
+int adapter_gguf_read(const char *path, struct lora_pairs *p, size_t page_bytes, struct adapter_image *out,
+                      struct err *e)
 {
     struct gguf *g;
     int rc = gguf_open(path, &g, e);
     if (rc)
         return rc;
-    rc = check_header(g, p->model, e);
-    struct text arch = {"", 0};
-    gguf_text(g, "general.architecture", &arch);
-    const struct arch *row = arch_find_gguf(arch);
-    for (size_t i = 0; !rc && i < gguf_tensor_count(g); i++)
-        rc = add_tensor(p, gguf_tensor_at(g, i), row && row->gguf_permuted_qk, e);
-    if (!rc) {
-        set_scales(p, g);
-        rc = lora_pairs_check(p, e);
-    }
-    if (!rc)
-        rc = adapter_image_build(p, page_bytes, out, e);
+    rc = adapter_gguf_build(g, p, page_bytes, out, e);
     gguf_close(g);
     return rc;
 }

@@ -141,7 +141,8 @@ static unsigned char *slab_at(const struct packer *k, unsigned char *pages, int3
     return pages + (size_t)k->slabs[slab].page * k->page_bytes + (size_t)k->slabs[slab].offset;
 }
 
-static bool fill_a(const struct packer *k, const struct lora_pair *pair, int32_t slab0, unsigned char *pages, float *scratch)
+static bool fill_a(const struct packer *k, const struct lora_pair *pair, int32_t slab0, unsigned char *pages,
+                   float *scratch)
 {
     size_t element = element_bytes(pair), row_bytes = (size_t)pad_cols(pair->a.cols) * element;
     for (int32_t r = 0; r < lora_pair_rank(pair); r++) {
@@ -164,7 +165,8 @@ static int64_t file_row(const struct lora_pair *pair, int64_t n)
     return n - d + (d < head / 2 ? 2 * d : 2 * (d - head / 2) + 1);
 }
 
-static bool fill_b(const struct packer *k, const struct lora_pair *pair, int32_t slab0, unsigned char *pages, float *scratch)
+static bool fill_b(const struct packer *k, const struct lora_pair *pair, int32_t slab0, unsigned char *pages,
+                   float *scratch)
 {
     size_t element = element_bytes(pair), row_bytes = (size_t)pad_cols(pair->b.rows) * element;
     for (int64_t n = 0; n < pair->b.rows; n++) {

@@ -58,8 +58,10 @@ static int check_init(const json_t *j, struct err *e)
     for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++)
         if (!strcmp(json_string_value(v), harmless[i]))
             return 0;
-    return err_set(e, OL_EUNSUPPORTED, "adapter", "adapter_config.json: \"init_lora_weights\" is \"%.40s\", which changes "
-                   "the base model; save the adapter converted to plain LoRA", json_string_value(v));
+    return err_set(e, OL_EUNSUPPORTED, "adapter",
+                   "adapter_config.json: \"init_lora_weights\" is \"%.40s\", which changes "
+                   "the base model; save the adapter converted to plain LoRA",
+                   json_string_value(v));
 }
 
 static int read_pattern(const json_t *j, const char *key, const json_t **out, struct err *e)
@@ -97,7 +99,8 @@ static int read_config(const json_t *j, struct peft_config *c, struct err *e)
         (rc = read_pattern(j, "alpha_pattern", &c->alpha_pattern, e)) < 0)
         return rc;
     if (c->r < 1 || !json_object_get(j, "lora_alpha"))
-        return err_set(e, OL_EFORMAT, "adapter", "adapter_config.json: \"r\" or \"lora_alpha\" is missing or not positive");
+        return err_set(e, OL_EFORMAT, "adapter",
+                       "adapter_config.json: \"r\" or \"lora_alpha\" is missing or not positive");
     return 0;
 }
 
@@ -142,9 +145,10 @@ static int split_name(struct text name, struct text *module, bool *b, struct err
                 *b = sides[i].b;
                 return 0;
             }
-    return err_set(e, OL_EUNSUPPORTED, "adapter", "tensor %.*s is neither a lora_A nor a lora_B of a linear layer: biases, "
-                   "embeddings, DoRA and whole modules are not supported", (int)(name.len < 100 ? name.len : 100),
-                   name.data);
+    return err_set(e, OL_EUNSUPPORTED, "adapter",
+                   "tensor %.*s is neither a lora_A nor a lora_B of a linear layer: biases, "
+                   "embeddings, DoRA and whole modules are not supported",
+                   (int)(name.len < 100 ? name.len : 100), name.data);
 }
 
 static int add_tensor(struct lora_pairs *p, const struct safetensor *t, const struct peft_config *c, struct err *e)
@@ -162,7 +166,8 @@ static int add_tensor(struct lora_pairs *p, const struct safetensor *t, const st
         return e ? e->code : OL_EUNSUPPORTED;
     struct lora_side *side = b ? &pair->b : &pair->a;
     if (t->n_dims != 2)
-        return err_set(e, OL_EFORMAT, "adapter", "tensor %.*s has %d dimensions, expected 2", shown, t->name.data, t->n_dims);
+        return err_set(e, OL_EFORMAT, "adapter", "tensor %.*s has %d dimensions, expected 2", shown, t->name.data,
+                       t->n_dims);
     if (side->data)
         return err_set(e, OL_EFORMAT, "adapter", "tensor %.*s appears twice", shown, t->name.data);
     *side = (struct lora_side){t->dtype, t->dims[0], t->dims[1], t->data, t->bytes};
@@ -175,21 +180,16 @@ static int add_tensor(struct lora_pairs *p, const struct safetensor *t, const st
     return 0;
 }
 
-static int read_tensors(const char *path, const struct peft_config *c, struct lora_pairs *p, size_t page_bytes,
-                        struct adapter_image *out, struct err *e)
+int adapter_peft_build(const json_t *config, const struct safetensors *s, struct lora_pairs *p, size_t page_bytes,
+                       struct adapter_image *out, struct err *e)
 {
-    struct safetensors *s;
-    int rc = safetensors_open(path, &s, e);
-    if (rc)
-        return rc;
+    struct peft_config c;
+    int rc = read_config(config, &c, e);
     for (size_t i = 0; !rc && i < safetensors_count(s); i++)
-        rc = add_tensor(p, safetensors_at(s, i), c, e);
+        rc = add_tensor(p, safetensors_at(s, i), &c, e);
     if (!rc)
         rc = lora_pairs_check(p, e);
-    if (!rc)
-        rc = adapter_image_build(p, page_bytes, out, e);
-    safetensors_close(s);
-    return rc;
+    return rc ? rc : adapter_image_build(p, page_bytes, out, e);
 }
 
 int adapter_peft_read(const char *directory, struct lora_pairs *p, size_t page_bytes, struct adapter_image *out,
@@ -197,15 +197,16 @@ int adapter_peft_read(const char *directory, struct lora_pairs *p, size_t page_b
 {
     char *config_path = hf_dir_join(directory, "adapter_config.json");
     char *tensors_path = hf_dir_join(directory, "adapter_model.safetensors");
-    json_t *json = NULL;
-    struct peft_config c;
-    int rc = config_path && tensors_path ? json_file_read(config_path, MAX_CONFIG_BYTES, &json, e)
+    json_t *config = NULL;
+    struct safetensors *s = NULL;
+    int rc = config_path && tensors_path ? json_file_read(config_path, MAX_CONFIG_BYTES, &config, e)
                                          : err_set(e, OL_ENOMEM, "adapter", "no memory");
     if (!rc)
-        rc = read_config(json, &c, e);
+        rc = safetensors_open(tensors_path, &s, e);
     if (!rc)
-        rc = read_tensors(tensors_path, &c, p, page_bytes, out, e);
-    json_decref(json);
+        rc = adapter_peft_build(config, s, p, page_bytes, out, e);
+    safetensors_close(s);
+    json_decref(config);
     free(config_path);
     free(tensors_path);
     return rc;

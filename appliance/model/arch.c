@@ -189,8 +189,9 @@ int model_config_check(const struct model_config *c, struct err *e)
     if (c->rope_scaling == ROPE_LLAMA3 &&
         !(c->rope_low_freq_factor > 0 && c->rope_high_freq_factor > c->rope_low_freq_factor &&
           c->rope_high_freq_factor <= 1e6 && c->rope_original_context >= 1 && c->rope_original_context <= 1e9))
-        return err_set(e, OL_EFORMAT, "model",
-                       "llama3 rope scaling: low_freq_factor %g, high_freq_factor %g, original context %g make no sense",
-                       c->rope_low_freq_factor, c->rope_high_freq_factor, c->rope_original_context);
+        return err_set(
+            e, OL_EFORMAT, "model",
+            "llama3 rope scaling: low_freq_factor %g, high_freq_factor %g, original context %g make no sense",
+            c->rope_low_freq_factor, c->rope_high_freq_factor, c->rope_original_context);
     return 0;
 }

@@ -136,7 +136,8 @@ static int read_header(struct gguf_cursor *c, uint64_t *n_tensors, uint64_t *n_k
     if (version == (uint32_t)VERSION << 24)
         return err_set(e, OL_EUNSUPPORTED, "gguf", "the file is big-endian: not supported");
     if (version != VERSION)
-        return err_set(e, OL_EUNSUPPORTED, "gguf", "GGUF version %u is not supported, only version %d", version, VERSION);
+        return err_set(e, OL_EUNSUPPORTED, "gguf", "GGUF version %u is not supported, only version %d", version,
+                       VERSION);
     if (!cursor_u64(c, n_tensors) || !cursor_u64(c, n_keys))
         return err_set(e, OL_EFORMAT, "gguf", "the file ends within its header");
     if (*n_tensors > MAX_TENSORS || *n_tensors > cursor_left(c) / MIN_TENSOR_RECORD_BYTES)

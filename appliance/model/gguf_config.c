@@ -108,8 +108,10 @@ static int read_rope(const struct keys *k, struct model_config *c, struct err *e
     bool linear = type.len == 6 && !memcmp(type.data, "linear", 6);
     bool none = type.len == 4 && !memcmp(type.data, "none", 4);
     if (!linear && !none)
-        return err_set(e, OL_EUNSUPPORTED, "model", "%s is \"%.*s\": not supported; supported: none, linear, and llama3 "
-                       "through rope_freqs.weight", key, (int)(type.len < 32 ? type.len : 32), type.data);
+        return err_set(e, OL_EUNSUPPORTED, "model",
+                       "%s is \"%.*s\": not supported; supported: none, linear, and llama3 "
+                       "through rope_freqs.weight",
+                       key, (int)(type.len < 32 ? type.len : 32), type.data);
     if (linear && c->rope_factor != 1 && c->rope_factor != 0) /* 0: what some converters write for no scaling */
         c->rope_scaling = ROPE_LINEAR;
     return read_freq_factors(k->g, c, e);

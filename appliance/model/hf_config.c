@@ -124,7 +124,10 @@ static int read_rope(const json_t *j, struct model_config *c, struct err *e)
     return 0;
 }
 
-static bool has_part(enum part part, bool configured) { return part == PART_YES || (part == PART_OPTIONAL && configured); }
+static bool has_part(enum part part, bool configured)
+{
+    return part == PART_YES || (part == PART_OPTIONAL && configured);
+}
 
 static int read_parts(const json_t *j, const struct arch *arch, bool has_head, struct model_config *c, struct err *e)
 {

@@ -103,10 +103,11 @@ static int check_index(const struct hf_dir *d, const json_t *map, struct err *e)
 {
     const char *tensor;
     json_t *shard;
-    json_object_foreach((json_t *)map, tensor, shard)
-        if (!safetensors_find(find_shard(d, json_string_value(shard))->file, tensor))
-            return err_set(e, OL_EFORMAT, "model", "%.80s lacks tensor %.100s, which model.safetensors.index.json lists",
-                           json_string_value(shard), tensor);
+    json_object_foreach((json_t *)map, tensor, shard) if (
+        !safetensors_find(find_shard(d, json_string_value(shard))->file,
+                          tensor)) return err_set(e, OL_EFORMAT, "model",
+                                                  "%.80s lacks tensor %.100s, which model.safetensors.index.json lists",
+                                                  json_string_value(shard), tensor);
     return 0;
 }
 

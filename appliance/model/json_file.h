@@ -16,7 +16,8 @@ int json_text_read(const char *text, size_t len, const char *what, json_t **out,
     __attribute__((warn_unused_result));
 
 /* Optional fields: absent and null leave *out as it is; another type or range is OL_EFORMAT with the key's name. */
-int json_get_i32(const json_t *object, const char *key, int32_t *out, struct err *e) __attribute__((warn_unused_result));
+int json_get_i32(const json_t *object, const char *key, int32_t *out, struct err *e)
+    __attribute__((warn_unused_result));
 int json_get_f64(const json_t *object, const char *key, double *out, struct err *e) __attribute__((warn_unused_result));
 int json_get_bool(const json_t *object, const char *key, bool *out, struct err *e) __attribute__((warn_unused_result));
 int json_get_text(const json_t *object, const char *key, const char **out, struct err *e)

@@ -83,8 +83,8 @@ static int add_tensor(struct model_file *m, const struct file_tensor *t, struct 
     if (known && role == T_HEAD && m->config.tied)
         return 0; /* some writers store the tied head once more */
     if (!known || !arch_role_wanted(&m->config, role))
-        return err_set(e, OL_EUNSUPPORTED, "model", "tensor %.*s: a %s model as configured here has no such part", shown,
-                       t->name.data, m->config.arch);
+        return err_set(e, OL_EUNSUPPORTED, "model", "tensor %.*s: a %s model as configured here has no such part",
+                       shown, t->name.data, m->config.arch);
     if (layer >= m->config.n_layers)
         return err_set(e, OL_EFORMAT, "model", "tensor %.*s: the model has only %d layers", shown, t->name.data,
                        m->config.n_layers);
@@ -196,7 +196,8 @@ void model_file_close(struct model_file *m)
 
 const struct model_config *model_file_config(const struct model_file *m) { return &m->config; }
 
-int model_file_tensor(const struct model_file *m, enum tensor_role role, int layer, struct weight_part *out, struct err *e)
+int model_file_tensor(const struct model_file *m, enum tensor_role role, int layer, struct weight_part *out,
+                      struct err *e)
 {
     if (!arch_role_per_layer(role))
         layer = 0;
@@ -212,7 +213,10 @@ int model_file_tensor(const struct model_file *m, enum tensor_role role, int lay
 
 const struct gguf *model_file_gguf(const struct model_file *m) { return m->gguf; }
 const char *model_file_dir(const struct model_file *m) { return m->gguf ? NULL : m->path; }
-bool model_file_permuted_qk(const struct model_file *m) { return m->format == FORMAT_GGUF && m->arch->gguf_permuted_qk; }
+bool model_file_permuted_qk(const struct model_file *m)
+{
+    return m->format == FORMAT_GGUF && m->arch->gguf_permuted_qk;
+}
 
 void model_file_drop_pages(struct model_file *m)
 {

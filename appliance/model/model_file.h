@@ -49,7 +49,7 @@ const struct model_config *model_file_config(const struct model_file *);
 int model_file_tensor(const struct model_file *, enum tensor_role, int layer, struct weight_part *out, struct err *e);
 const struct gguf *model_file_gguf(const struct model_file *);    /* NULL for a directory */
 const char *model_file_dir(const struct model_file *);            /* NULL for a GGUF file */
-bool model_file_permuted_qk(const struct model_file *);           /* GGUF llama/mistral order: adapters in GGUF share it */
+bool model_file_permuted_qk(const struct model_file *); /* GGUF llama/mistral order: adapters in GGUF share it */
 void model_file_drop_pages(struct model_file *);                  /* after packing: memory then holds one copy */
 /* SHA-256 (hex, 65 bytes with NUL) naming the base version: over config and tensor data; cached beside nothing,
  * computed from file identity (inode, size, mtime) through the user's cache folder. */

@@ -39,7 +39,8 @@ static int read_dtype(struct safetensor *t, const json_t *value, struct err *e)
             t->dtype = served[i];
             return 0;
         }
-    return err_set(e, OL_EUNSUPPORTED, "safetensors", "tensor %.*s has type %.16s: not supported; supported: F32 F16 BF16",
+    return err_set(e, OL_EUNSUPPORTED, "safetensors",
+                   "tensor %.*s has type %.16s: not supported; supported: F32 F16 BF16",
                    (int)(t->name.len < 100 ? t->name.len : 100), t->name.data, name);
 }
 

@@ -84,9 +84,11 @@ static void write_peft(const char *config_edit, const struct side *sides, size_t
     buf_deinit(&file);
 }
 
-static float element(const struct adapter_image *image, const struct lora_site *site, int side, int rank, int64_t i, int64_t n)
+static float element(const struct adapter_image *image, const struct lora_site *site, int side, int rank, int64_t i,
+                     int64_t n)
 {
-    const struct lora_slab *slabs = (const void *)(image->pages + sizeof(struct lora_site) * (size_t)model.n_layers * LORA_TARGETS);
+    const struct lora_slab *slabs =
+        (const void *)(image->pages + sizeof(struct lora_site) * (size_t)model.n_layers * LORA_TARGETS);
     int per_side = (site->rank + 15) / 16;
     const struct lora_slab *slab = &slabs[site->slab0 + side * per_side + rank / 16];
     size_t at = (size_t)(rank % 16) * (size_t)pad_cols(n) + (size_t)i;
@@ -190,7 +192,8 @@ END_TEST
 
 START_TEST(smallest_page_holds_the_largest_adapter)
 {
-    const struct side sides[] = {{NAME("0", "mlp.up_proj", "A"), "F32", 256, 40}, {NAME("0", "mlp.up_proj", "B"), "F32", 72, 256}};
+    const struct side sides[] = {{NAME("0", "mlp.up_proj", "A"), "F32", 256, 40},
+                                 {NAME("0", "mlp.up_proj", "B"), "F32", 72, 256}};
     struct adapter_image image;
     struct err e;
     size_t least = adapter_min_page_bytes(&model);
@@ -200,7 +203,8 @@ START_TEST(smallest_page_holds_the_largest_adapter)
     ck_assert_int_eq(adapter_file_load(folder, &model, least, &image, &e), 0);
     check_site(&image, 0, LORA_UP, 256, 40, 72, 0, 1, NULL);
     adapter_image_deinit(&image);
-    assert_refused(adapter_file_load(folder, &model, least - 4096, &image, &e), e, OL_EINVAL, "adapters of this model need");
+    assert_refused(adapter_file_load(folder, &model, least - 4096, &image, &e), e, OL_EINVAL,
+                   "adapters of this model need");
 }
 END_TEST
 
@@ -237,9 +241,12 @@ static void hash_of(const char *edit, const struct side *sides, size_t n, char o
 
 START_TEST(hash_covers_what_changes_the_result)
 {
-    const struct side q[] = {{NAME("0", "self_attn.q_proj", "A"), "F32", 4, 40}, {NAME("0", "self_attn.q_proj", "B"), "F32", Q_OUT, 4}};
-    const struct side q1[] = {{NAME("1", "self_attn.q_proj", "A"), "F32", 4, 40}, {NAME("1", "self_attn.q_proj", "B"), "F32", Q_OUT, 4}};
-    const struct side half[] = {{NAME("0", "self_attn.q_proj", "A"), "F16", 4, 40}, {NAME("0", "self_attn.q_proj", "B"), "F16", Q_OUT, 4}};
+    const struct side q[] = {{NAME("0", "self_attn.q_proj", "A"), "F32", 4, 40},
+                             {NAME("0", "self_attn.q_proj", "B"), "F32", Q_OUT, 4}};
+    const struct side q1[] = {{NAME("1", "self_attn.q_proj", "A"), "F32", 4, 40},
+                              {NAME("1", "self_attn.q_proj", "B"), "F32", Q_OUT, 4}};
+    const struct side half[] = {{NAME("0", "self_attn.q_proj", "A"), "F16", 4, 40},
+                                {NAME("0", "self_attn.q_proj", "B"), "F16", Q_OUT, 4}};
     char base[65], other[65];
     hash_of(NULL, q, 2, base);
     ck_assert_uint_eq(strlen(base), 64);
@@ -285,11 +292,13 @@ static const struct {
 
 START_TEST(refuses_config_faults_by_name)
 {
-    const struct side q[] = {{NAME("0", "self_attn.q_proj", "A"), "F32", 4, 40}, {NAME("0", "self_attn.q_proj", "B"), "F32", Q_OUT, 4}};
+    const struct side q[] = {{NAME("0", "self_attn.q_proj", "A"), "F32", 4, 40},
+                             {NAME("0", "self_attn.q_proj", "B"), "F32", Q_OUT, 4}};
     struct adapter_image image;
     struct err e;
     write_peft(config_faults[_i].config, q, 2);
-    assert_refused(adapter_file_load(folder, &model, PAGE, &image, &e), e, config_faults[_i].code, config_faults[_i].names);
+    assert_refused(adapter_file_load(folder, &model, PAGE, &image, &e), e, config_faults[_i].code,
+                   config_faults[_i].names);
     ck_assert(image.pages == NULL && strstr(e.message, folder));
 }
 END_TEST
@@ -305,16 +314,21 @@ static const struct {
     {{{NAME("0", "self_attn.w_proj", "A"), "F32", 4, 40}}, OL_EUNSUPPORTED, "self_attn.w_proj"},
     {{{"base_model.model.lm_head.lora_A.weight", "F32", 4, 40}}, OL_EUNSUPPORTED, "lm_head"},
     {{{"base_model.model.model.embed_tokens.lora_embedding_A", "F32", 4, 48}}, OL_EUNSUPPORTED, "lora_embedding_A"},
-    {{{"base_model.model.model.layers.0.self_attn.q_proj.lora_magnitude_vector", "F32", 1, 32}}, OL_EUNSUPPORTED,
+    {{{"base_model.model.model.layers.0.self_attn.q_proj.lora_magnitude_vector", "F32", 1, 32}},
+     OL_EUNSUPPORTED,
      "lora_magnitude_vector"},
     {{{"base_model.model.model.layers.0.self_attn.q_proj.lora_B.bias", "F32", 1, 32}}, OL_EUNSUPPORTED, "lora_B.bias"},
     {{{"model.layers.0.self_attn.q_proj.lora_A.weight", "F32", 4, 40}}, OL_EUNSUPPORTED, "model.layers.0.self_attn"},
-    {{{NAME("0", "self_attn.q_proj", "A"), "F32", 4, 41}, {NAME("0", "self_attn.q_proj", "B"), "F32", Q_OUT, 4}}, OL_EINVAL,
+    {{{NAME("0", "self_attn.q_proj", "A"), "F32", 4, 41}, {NAME("0", "self_attn.q_proj", "B"), "F32", Q_OUT, 4}},
+     OL_EINVAL,
      "layer 0 q_proj: lora_A is 4x41, expected 4x40"},
-    {{{NAME("0", "self_attn.q_proj", "A"), "F32", 4, 40}, {NAME("0", "self_attn.q_proj", "B"), "F32", 31, 4}}, OL_EINVAL,
+    {{{NAME("0", "self_attn.q_proj", "A"), "F32", 4, 40}, {NAME("0", "self_attn.q_proj", "B"), "F32", 31, 4}},
+     OL_EINVAL,
      "layer 0 q_proj: lora_B is 31x4, expected 32x4"},
     {{{NAME("0", "self_attn.q_proj", "A"), "F32", 4, 40},
-      {"base_model.model.model.layers.0.self_attn.q_proj.lora_A.default.weight", "F32", 4, 40}}, OL_EFORMAT, "appears twice"},
+      {"base_model.model.model.layers.0.self_attn.q_proj.lora_A.default.weight", "F32", 4, 40}},
+     OL_EFORMAT,
+     "appears twice"},
 };
 
 START_TEST(refuses_tensor_faults_by_name)
@@ -325,18 +339,21 @@ START_TEST(refuses_tensor_faults_by_name)
     while (n < 3 && tensor_faults[_i].sides[n].name)
         n++;
     write_peft(NULL, tensor_faults[_i].sides, n);
-    assert_refused(adapter_file_load(folder, &model, PAGE, &image, &e), e, tensor_faults[_i].code, tensor_faults[_i].names);
+    assert_refused(adapter_file_load(folder, &model, PAGE, &image, &e), e, tensor_faults[_i].code,
+                   tensor_faults[_i].names);
     ck_assert_ptr_null(image.pages);
 }
 END_TEST
 
 START_TEST(refuses_large_ranks_and_empty_adapters)
 {
-    const struct side wide[] = {{NAME("0", "self_attn.q_proj", "A"), "F32", 257, 40}, {NAME("0", "self_attn.q_proj", "B"), "F32", Q_OUT, 257}};
+    const struct side wide[] = {{NAME("0", "self_attn.q_proj", "A"), "F32", 257, 40},
+                                {NAME("0", "self_attn.q_proj", "B"), "F32", Q_OUT, 257}};
     struct adapter_image image;
     struct err e;
     write_peft("{\"r\":257}", wide, 2);
-    assert_refused(adapter_file_load(folder, &model, PAGE, &image, &e), e, OL_EUNSUPPORTED, "layer 0 q_proj has rank 257");
+    assert_refused(adapter_file_load(folder, &model, PAGE, &image, &e), e, OL_EUNSUPPORTED,
+                   "layer 0 q_proj has rank 257");
     write_peft(NULL, wide, 0);
     assert_refused(adapter_file_load(folder, &model, PAGE, &image, &e), e, OL_EFORMAT, "no LoRA weights");
     assert_refused(adapter_file_load("/nonexistent", &model, PAGE, &image, &e), e, OL_ENOTFOUND, "/nonexistent");
@@ -348,7 +365,8 @@ START_TEST(refuses_values_that_are_not_finite)
 {
     static const uint16_t halves[] = {0x7c00, 0xfc00, 0x7e01}, brains[] = {0x7f80, 0xff80, 0x7fc1};
     const char *dtype = _i / 6 ? "BF16" : "F16";
-    const struct side q[] = {{NAME("0", "self_attn.q_proj", "A"), dtype, 4, 40}, {NAME("0", "self_attn.q_proj", "B"), dtype, Q_OUT, 4}};
+    const struct side q[] = {{NAME("0", "self_attn.q_proj", "A"), dtype, 4, 40},
+                             {NAME("0", "self_attn.q_proj", "B"), dtype, Q_OUT, 4}};
     char *path = scratch_path(folder, "adapter_model.safetensors");
     struct adapter_image image;
     struct stat st;
@@ -361,7 +379,8 @@ START_TEST(refuses_values_that_are_not_finite)
     ck_assert_uint_eq(fwrite(_i / 6 ? &brains[_i % 3] : &halves[_i % 3], 2, 1, f), 1);
     fclose(f);
     assert_refused(adapter_file_load(folder, &model, PAGE, &image, &e), e, OL_EFORMAT,
-                   b ? "layer 0 q_proj: lora_B has a value that is not finite" : "layer 0 q_proj: lora_A has a value that is not finite");
+                   b ? "layer 0 q_proj: lora_B has a value that is not finite"
+                     : "layer 0 q_proj: lora_A has a value that is not finite");
     ck_assert_ptr_null(image.pages);
     free(path);
 }
@@ -399,8 +418,12 @@ static const struct side gguf_sides[] = {
 
 START_TEST(reads_gguf_adapters_in_our_row_order)
 {
-    static const struct { const char *model, *file; int (*row_of)(int); } rows[] = {
-        {"llama", "llama", pair_row}, {"mistral", "llama", pair_row}, {"qwen2", "qwen2", NULL}, {"qwen3", "qwen3", NULL},
+    static const struct { const char *model, *file; int (*row_of)(int);
+    } rows[] = {
+        {"llama", "llama", pair_row},
+        {"mistral", "llama", pair_row},
+        {"qwen2", "qwen2", NULL},
+        {"qwen3", "qwen3", NULL},
     };
     struct model_config c = model;
     struct adapter_image image;
@@ -419,7 +442,8 @@ END_TEST
 
 START_TEST(refuses_gguf_faults_by_name)
 {
-    const struct side unknown[] = {{"blk.0.attn_q.weight.lora_c", "F32", 5, 40}}, norm[] = {{"blk.0.attn_norm.weight.lora_a", "F32", 5, 40}};
+    const struct side unknown[] = {{"blk.0.attn_q.weight.lora_c", "F32", 5, 40}},
+                      norm[] = {{"blk.0.attn_norm.weight.lora_a", "F32", 5, 40}};
     struct adapter_image image;
     struct err e;
     char *path = write_gguf("model", "llama", gguf_sides, 6, 10);
@@ -427,7 +451,8 @@ START_TEST(refuses_gguf_faults_by_name)
     free(write_gguf("adapter", "qwen2", gguf_sides, 6, 10));
     assert_refused(adapter_file_load(path, &model, PAGE, &image, &e), e, OL_EINVAL, "architecture \"qwen2\"");
     free(write_gguf("adapter", "llama", gguf_sides, 5, 10));
-    assert_refused(adapter_file_load(path, &model, PAGE, &image, &e), e, OL_EFORMAT, "layer 1 v_proj has lora_A without lora_B");
+    assert_refused(adapter_file_load(path, &model, PAGE, &image, &e), e, OL_EFORMAT,
+                   "layer 1 v_proj has lora_A without lora_B");
     free(write_gguf("adapter", "llama", unknown, 1, 10));
     assert_refused(adapter_file_load(path, &model, PAGE, &image, &e), e, OL_EUNSUPPORTED, "blk.0.attn_q.weight.lora_c");
     free(write_gguf("adapter", "llama", norm, 1, 10));

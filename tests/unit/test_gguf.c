@@ -142,7 +142,8 @@ START_TEST(refuses_each_fault_by_name)
     struct gguf *g;
     struct err e;
     good_file(&file, &at);
-    memcpy(file.data + *(size_t *)(void *)((char *)&at + faults[_i].place), &faults[_i].value, (size_t)faults[_i].bytes);
+    memcpy(file.data + *(size_t *)(void *)((char *)&at + faults[_i].place), &faults[_i].value,
+           (size_t)faults[_i].bytes);
     assert_refused(gguf_parse(file.data, file.len, &g, &e), e, faults[_i].code, faults[_i].names);
     ck_assert_ptr_null(g);
     buf_deinit(&file);

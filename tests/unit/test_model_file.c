@@ -57,9 +57,11 @@ START_TEST(reads_both_formats)
         ck_assert(w.rows == 32 && w.cols == 64 && w.unpermute_heads == 0);
         ck_assert_int_eq(model_file_tensor(m, T_OUT_NORM, 0, &w, &e), 0);
         ck_assert(w.rows == 1 && w.cols == 32);
-        assert_refused(model_file_tensor(m, T_Q_BIAS, 0, &w, &e), e, OL_ENOTFOUND, gguf ? "attn_q.bias" : "q_proj.bias");
+        assert_refused(model_file_tensor(m, T_Q_BIAS, 0, &w, &e), e, OL_ENOTFOUND,
+                       gguf ? "attn_q.bias" : "q_proj.bias");
         assert_refused(model_file_tensor(m, T_Q, 2, &w, &e), e, OL_EINVAL, "layer 2");
-        ck_assert(gguf ? model_file_gguf(m) && !model_file_dir(m) : !model_file_gguf(m) && !strcmp(model_file_dir(m), folder));
+        ck_assert(gguf ? model_file_gguf(m) && !model_file_dir(m)
+                       : !model_file_gguf(m) && !strcmp(model_file_dir(m), folder));
         model_file_drop_pages(m);
         ck_assert_int_eq(model_file_tensor(m, T_K, 1, &w, &e), 0);
         ck_assert(((const float *)w.data)[33] == tiny_value(1, 1)); /* dropped pages come back from the file */
@@ -73,7 +75,9 @@ static const struct {
     int code;
     const char *names;
 } gguf_faults[] = {
-    {{.key = "general.architecture", .text = "mamba"}, OL_EUNSUPPORTED, "\"mamba\" is not supported; supported: llama, qwen2, qwen3"},
+    {{.key = "general.architecture", .text = "mamba"},
+     OL_EUNSUPPORTED,
+     "\"mamba\" is not supported; supported: llama, qwen2, qwen3"},
     {{.key = "general.architecture", .text = "qwen2"}, OL_EFORMAT, "qwen2.block_count"},
     {{.key = "general.type", .text = "adapter"}, OL_EUNSUPPORTED, "general.type is \"adapter\""},
     {{.omit = "llama.block_count"}, OL_EFORMAT, "llama.block_count"},
@@ -89,8 +93,12 @@ static const struct {
     {{.key = "llama.attention.layer_norm_rms_epsilon", .number = 3}, OL_EFORMAT, "RMS norm epsilon 3"},
     {{.omit = "token_embd.weight"}, OL_EFORMAT, "token_embd.weight is missing"},
     {{.omit = "blk.1.ffn_up.weight"}, OL_EFORMAT, "blk.1.ffn_up.weight is missing"},
-    {{.reshape = "blk.1.attn_q.weight", .rows = 16, .cols = 32}, OL_EFORMAT, "blk.1.attn_q.weight is 16x32, expected 32x32"},
-    {{.reshape = "blk.0.ffn_norm.weight", .rows = 0, .cols = 31}, OL_EFORMAT, "blk.0.ffn_norm.weight has 31 values, expected 32"},
+    {{.reshape = "blk.1.attn_q.weight", .rows = 16, .cols = 32},
+     OL_EFORMAT,
+     "blk.1.attn_q.weight is 16x32, expected 32x32"},
+    {{.reshape = "blk.0.ffn_norm.weight", .rows = 0, .cols = 31},
+     OL_EFORMAT,
+     "blk.0.ffn_norm.weight has 31 values, expected 32"},
     {{.reshape = "blk.0.ffn_norm.weight", .rows = 2, .cols = 32}, OL_EFORMAT, "blk.0.ffn_norm.weight has 2 dimensions"},
     {{.add = "blk.0.attn_sub_norm.weight", .add_cols = 32}, OL_EUNSUPPORTED, "blk.0.attn_sub_norm.weight"},
     {{.add = "blk.0.attn_q.bias", .add_cols = 32}, OL_EFORMAT, "blk.0.attn_k.bias is missing"},
@@ -117,7 +125,9 @@ static const struct {
 } hf_faults[] = {
     {{.json = "{\"model_type\":null}"}, OL_EFORMAT, "\"model_type\" is missing"},
     {{.json = "{\"model_type\":\"gemma\"}"}, OL_EUNSUPPORTED, "model_type \"gemma\""},
-    {{.json = "{\"architectures\":[\"LlamaForSequenceClassification\"]}"}, OL_EUNSUPPORTED, "LlamaForSequenceClassification"},
+    {{.json = "{\"architectures\":[\"LlamaForSequenceClassification\"]}"},
+     OL_EUNSUPPORTED,
+     "LlamaForSequenceClassification"},
     {{.json = "{\"hidden_size\":null}"}, OL_EFORMAT, "\"hidden_size\" is missing"},
     {{.json = "{\"hidden_size\":\"32\"}"}, OL_EFORMAT, "\"hidden_size\" is not a whole number"},
     {{.json = "{\"hidden_size\":99999999999}"}, OL_EFORMAT, "\"hidden_size\" is not a whole number"},
@@ -131,7 +141,9 @@ static const struct {
     {{.json = "{\"rope_scaling\":{\"type\":\"yarn\",\"factor\":2.0}}"}, OL_EUNSUPPORTED, "\"yarn\""},
     {{.json = "{\"rope_scaling\":{\"rope_type\":\"dynamic\",\"factor\":2.0}}"}, OL_EUNSUPPORTED, "\"dynamic\""},
     {{.json = "{\"rope_parameters\":{\"rope_type\":\"longrope\"}}"}, OL_EUNSUPPORTED, "\"longrope\""},
-    {{.json = "{\"rope_parameters\":{\"full_attention\":{\"rope_type\":\"default\"}}}"}, OL_EUNSUPPORTED, "between layers"},
+    {{.json = "{\"rope_parameters\":{\"full_attention\":{\"rope_type\":\"default\"}}}"},
+     OL_EUNSUPPORTED,
+     "between layers"},
     {{.json = "{\"rope_scaling\":{\"rope_type\":\"linear\"}}"}, OL_EFORMAT, "rope scaling factor 0"},
     {{.json = "{\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8}}"}, OL_EFORMAT, "llama3 rope scaling"},
     {{.json = "{\"rope_scaling\":[1]}"}, OL_EFORMAT, "\"rope_scaling\" is not an object"},
@@ -167,11 +179,14 @@ static struct model_config config_of(const char *json, const struct tiny_edit *m
 
 START_TEST(reads_spellings_of_transformers)
 {
-    struct model_config c = config_of("{\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8.0,\"low_freq_factor\":1.0,"
-                                      "\"high_freq_factor\":4.0,\"original_max_position_embeddings\":64}}", NULL);
+    struct model_config c =
+        config_of("{\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8.0,\"low_freq_factor\":1.0,"
+                  "\"high_freq_factor\":4.0,\"original_max_position_embeddings\":64}}",
+                  NULL);
     ck_assert(c.rope_scaling == ROPE_LLAMA3 && c.rope_factor == 8 && c.rope_low_freq_factor == 1 &&
               c.rope_high_freq_factor == 4 && c.rope_original_context == 64 && c.rope_theta == 5000);
-    c = config_of("{\"rope_theta\":null,\"rope_parameters\":{\"rope_type\":\"linear\",\"factor\":2.0,\"rope_theta\":777}}", NULL);
+    c = config_of(
+        "{\"rope_theta\":null,\"rope_parameters\":{\"rope_type\":\"linear\",\"factor\":2.0,\"rope_theta\":777}}", NULL);
     ck_assert(c.rope_scaling == ROPE_LINEAR && c.rope_factor == 2 && c.rope_theta == 777);
     c = config_of("{\"rope_scaling\":{\"type\":\"linear\",\"factor\":3}}", NULL);
     ck_assert(c.rope_scaling == ROPE_LINEAR && c.rope_factor == 3);
@@ -199,13 +214,16 @@ START_TEST(reads_gguf_variants)
     ck_assert_int_eq(open_gguf("llama", &(struct tiny_edit){.omit = "output.weight"}, &m, &e), 0);
     ck_assert(model_file_config(m)->tied);
     model_file_close(m);
-    ck_assert_int_eq(open_gguf("llama", &(struct tiny_edit){.key = "llama.attention.sliding_window", .number = 64}, &m, &e), 0);
+    ck_assert_int_eq(
+        open_gguf("llama", &(struct tiny_edit){.key = "llama.attention.sliding_window", .number = 64}, &m, &e), 0);
     ck_assert_int_eq(model_file_config(m)->context, 64);
     model_file_close(m);
-    ck_assert_int_eq(open_gguf("llama", &(struct tiny_edit){.key = "llama.rope.scaling.factor", .number = 4}, &m, &e), 0);
+    ck_assert_int_eq(open_gguf("llama", &(struct tiny_edit){.key = "llama.rope.scaling.factor", .number = 4}, &m, &e),
+                     0);
     ck_assert(model_file_config(m)->rope_scaling == ROPE_LINEAR && model_file_config(m)->rope_factor == 4);
     model_file_close(m);
-    assert_refused(open_gguf("qwen3", &(struct tiny_edit){0}, &m, &e), e, OL_EFORMAT, "blk.0.attn_q_norm.weight is missing");
+    assert_refused(open_gguf("qwen3", &(struct tiny_edit){0}, &m, &e), e, OL_EFORMAT,
+                   "blk.0.attn_q_norm.weight is missing");
     assert_refused(open_gguf("qwen2", &(struct tiny_edit){0}, &m, &e), e, OL_EFORMAT, "blk.0.attn_q.bias is missing");
 }
 END_TEST
@@ -245,7 +263,8 @@ START_TEST(reads_shards_inside_the_folder_only)
     assert_refused(open_sharded(".safetensors", "lm_head.weight", &m, &e), e, OL_EFORMAT, "\".safetensors\"");
     assert_refused(open_sharded("b.bin", "lm_head.weight", &m, &e), e, OL_EFORMAT, "\"b.bin\"");
     assert_refused(open_sharded("c.safetensors", "lm_head.weight", &m, &e), e, OL_ENOTFOUND, "c.safetensors");
-    assert_refused(open_sharded("a.safetensors", "lm_head.weight", &m, &e), e, OL_EFORMAT, "a.safetensors lacks tensor lm_head");
+    assert_refused(open_sharded("a.safetensors", "lm_head.weight", &m, &e), e, OL_EFORMAT,
+                   "a.safetensors lacks tensor lm_head");
     assert_refused(open_sharded("a.safetensors", "model.norm.bias", &m, &e), e, OL_EFORMAT, "model.norm.bias");
 }
 END_TEST

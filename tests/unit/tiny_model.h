@@ -7,7 +7,15 @@
 
 #include <jansson.h>
 
-enum { TINY_HIDDEN = 32, TINY_HEADS = 4, TINY_KV_HEADS = 2, TINY_HEAD = 8, TINY_FFN = 64, TINY_VOCAB = 48, TINY_LAYERS = 2 };
+enum {
+    TINY_HIDDEN = 32,
+    TINY_HEADS = 4,
+    TINY_KV_HEADS = 2,
+    TINY_HEAD = 8,
+    TINY_FFN = 64,
+    TINY_VOCAB = 48,
+    TINY_LAYERS = 2
+};
 
 struct tiny_tensor {
     const char *gguf, *hf; /* '#': the layer */
@@ -78,7 +86,8 @@ static inline void tiny_each(bool gguf, const struct tiny_edit *edit,
 
 static inline void tiny_add_gguf(void *context, const char *name, int rows, int cols, const float *data)
 {
-    gguf_file_tensor(context, name, 0, (uint64_t)cols, (uint64_t)rows, data, (size_t)(rows ? rows : 1) * (size_t)cols * 4);
+    gguf_file_tensor(context, name, 0, (uint64_t)cols, (uint64_t)rows, data,
+                     (size_t)(rows ? rows : 1) * (size_t)cols * 4);
 }
 
 static inline void tiny_gguf(const char *arch, const struct tiny_edit *edit, struct buf *out)
