@@ -103,7 +103,8 @@ void logprobs_release(struct logprobs *l, size_t out, bool all)
             write_completion(l, &l->waiting[n]);
     }
     l->n_waiting -= n;
-    memmove(l->waiting, l->waiting + n, (size_t)l->n_waiting * sizeof *l->waiting);
+    if (n > 0)
+        memmove(l->waiting, l->waiting + n, (size_t)l->n_waiting * sizeof *l->waiting);
 }
 
 bool logprobs_pending(const struct logprobs *l) { return l->content.len > 0 || l->tokens.len > 0; }

@@ -17,7 +17,7 @@ static struct app *app;
 static inline void api_start(void)
 {
     char *argv[] = {"openlorad",   "--model", "/models/tiny.gguf", "--port", "0",      "--drain-s",    "1",
-                    "--timeout-s", "2",       "--request-s",       "1",      "--host", "node.example", NULL};
+                    "--timeout-s", "3",       "--request-s",       "3",      "--host", "node.example", NULL};
     struct err e = {0};
     ck_assert_msg(config_load(13, argv, NULL, &config, &e) == 0, "%s", e.message);
     ck_assert_msg(app_open(&config, &app, &e) == 0, "%s", e.message);

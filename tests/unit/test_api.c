@@ -129,7 +129,7 @@ START_TEST(test_engine_errors)
 {
     atomic_store(&fake.fail_after, 0);
     asks_error("POST", CHAT, "{" HI "}", 400, NULL, NULL);
-    ask("PUT", "/v1/adapters/cold", "{\"path\":\"/cold\"}", 200);
+    json_decref(ask("PUT", "/v1/adapters/cold", "{\"path\":\"/cold\"}", 200));
     char *reply = exchange_stream(CHAT, "{\"model\":\"cold\"," HI ",\"stream\":true}");
     ck_assert_int_eq(status_of(reply), 400); /* not in memory: the head waits for the first token */
     free(reply);

@@ -34,7 +34,7 @@ START_TEST(test_request_that_never_ends)
     int quiet = dial(), dripping = dial();
     char reply[10];
     send_text(quiet, "POST " CHAT " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{");
-    for (int i = 0; i < 40; i++) { /* a byte each 100 ms never lets an idle timer run out */
+    for (int i = 0; i < 50; i++) { /* for 5 s, where --request-s is 3: a byte each 100 ms never lets an idle timer run out */
         send(dripping, "G", 1, MSG_NOSIGNAL);
         usleep(100000);
         json_decref(ask("GET", "/version", "", 200));
@@ -52,11 +52,15 @@ END_TEST
 /* Generation does not wait for a reader; a reader that takes nothing is cut off. */
 START_TEST(test_slow_reader)
 {
-    static char reply[400001];
+    static char reply[1001];
     memset(reply, 'x', sizeof reply - 1);
     fake.reply = reply;
     int fd = dial_with_buffer(4096); /* the rest piles up in the server: more than its socket takes */
-    const char *body = "{\"prompt\":\"x\",\"stream\":true,\"max_tokens\":900,\"n\":16,\"logprobs\":10}";
+    char body[256], path[160], name[ADAPTER_NAME_BYTES];
+    snprintf(name, sizeof name, "%0120d", 0); /* stands in every event */
+    snprintf(path, sizeof path, "/v1/adapters/%s", name);
+    json_decref(ask("PUT", path, "{\"path\":\"/x\"}", 200));
+    snprintf(body, sizeof body, "{\"model\":\"%s\",\"prompt\":\"x\",\"stream\":true,\"max_tokens\":900,\"n\":16}", name);
     send_text(fd, "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n%s", strlen(body),
               body);
     usleep(100000);
@@ -64,7 +68,7 @@ START_TEST(test_slow_reader)
         usleep(1000);
     ck_assert_int_eq(atomic_load(&fake.live), 0); /* all 14,400 tokens are made */
     ck_assert_int_eq(http_server_active(app->http), 1);
-    for (int i = 0; i < 6000 && http_server_active(app->http); i++) /* --timeout-s 2 */
+    for (int i = 0; i < 12000 && http_server_active(app->http); i++) /* --timeout-s 3 */
         usleep(1000);
     ck_assert_int_eq(http_server_active(app->http), 0);
     close(fd);
