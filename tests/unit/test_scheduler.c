@@ -410,11 +410,48 @@ START_TEST(loading_adapter_blocks_nobody)
 }
 END_TEST
 
+/* Choices of one request: one prefills, the others wait and take its pages. */
+START_TEST(same_prompts_prefill_once)
+{
+    open_sched((struct scheduler_config){.n_pages = 100, .max_context = 512, .max_seqs = 8, .max_rows = 256});
+    for (int i = 0; i < 4; i++)
+        submit("a", 100, 5, -1, 100);
+    ck_assert_int_eq(step(), 100);
+    ck_assert_int_eq(sched.n_running, 1);
+    ck_assert_int_le(step(), 1 + 3 * (100 - 96));
+    ck_assert_int_eq(sched.n_running, 4);
+    drain(100);
+    close_sched();
+}
+END_TEST
+
+/* Pinned adapters keep their pages while there is anything else to evict, however cheap they are to reload. */
+START_TEST(pinned_adapter_stays)
+{
+    open_sched((struct scheduler_config){.n_pages = 8, .max_context = 512, .max_seqs = 2, .max_rows = 64});
+    adapters[0].pinned = true;
+    for (int i = 0; i < 4; i++) {
+        submit("a", 4, 2, i, 0);
+        drain(50);
+    }
+    ck_assert(adapters[0].resident && adapters[3].resident);
+    submit("a", 70, 2, 4, 0);
+    drain(50);
+    ck_assert(adapters[0].resident && adapters[4].resident && !adapters[1].resident);
+    for (int i = 0; i < 4; i++) /* growing into a full pool: one of them is preempted rather */
+        submit("a", 20, 80, -1, 0);
+    drain(2000);
+    ck_assert_uint_gt(sched.preemptions, 0);
+    ck_assert(adapters[0].resident);
+    close_sched();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("scheduler");
     TCase *t = tcase_create("scheduler");
-    tcase_set_timeout(t, 120);
+    tcase_set_timeout(t, 60);
     tcase_add_test(t, random_with_room);
     tcase_add_test(t, random_under_pressure);
     tcase_add_test(t, random_without_cache);
@@ -425,6 +462,8 @@ int main(void)
     tcase_add_test(t, light_tenant_gets_a_place);
     tcase_add_test(t, returning_tenant_is_lifted);
     tcase_add_test(t, loading_adapter_blocks_nobody);
+    tcase_add_test(t, same_prompts_prefill_once);
+    tcase_add_test(t, pinned_adapter_stays);
     suite_add_tcase(suite, t);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
