@@ -66,7 +66,7 @@ static void set_scales(struct lora_pairs *p, const struct gguf *g)
 int adapter_gguf_build(const struct gguf *g, struct lora_pairs *p, size_t page_bytes, struct adapter_image *out,
                        struct err *e)
 {
-    const struct arch *arch;
+    const struct arch *arch = NULL;
     int rc = check_header(g, p->model, &arch, e);
     for (size_t i = 0; !rc && i < gguf_tensor_count(g); i++)
         rc = add_tensor(p, gguf_tensor_at(g, i), arch->gguf_permuted_qk, e);
