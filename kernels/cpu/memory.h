@@ -9,10 +9,12 @@
 #include <stddef.h>
 
 struct region;
+struct chunk;
 
 struct memory {
     pthread_mutex_t lock;
     struct region *regions;
+    struct chunk *chunks;
     size_t allocated_bytes;
     bool protect; /* regions are PROT_NONE while nobody uses them */
     int users;    /* between memory_use and memory_unuse */
