@@ -133,7 +133,8 @@ static const struct {
     {"{% set ns = namespace(a=1) %}{% for i in range(2000) %}{% set ns.a = [ns.a] %}{% endfor %}{{ ns.a|tojson }}", OL_ELIMIT, "deep"},
     {"{% set ns = namespace(a=1) %}{% set ns.b = ns %}{{ ns }}", OL_ELIMIT, "deep"},
     {"{% set ns = namespace() %}{% set ns.l = [ns] %}{{ [ns.l] == [ns.l] }}", 0, ""},
-    {"{% set ns = namespace(a=1) %}{% for i in range(2000) %}{% set ns.a = [ns.a] %}{% endfor %}{{ ns.a == [ns.a][0] }}", OL_ELIMIT, "deep"},
+    {"{% set ns = namespace(a=1) %}{% for i in range(2000) %}{% set ns.a = [ns.a] %}{% endfor %}{{ ns.a == [ns.a][0] }}",
+     OL_ELIMIT, "deep"},
 };
 
 START_TEST(says_what_is_wrong)
