@@ -15,6 +15,7 @@
 enum {
     SPLIT_PAGES = ATTENTION_SPLIT / STEP_PAGE_TOKENS,
     TILE_QUERIES = 8, /* query vectors taken together at most */
+    FEW_QUERIES = 4,
     PARTIAL_FLOATS = MAX_HEAD_DIM + 16,
 };
 
@@ -33,7 +34,10 @@ struct query {
     float *partial;
 };
 
-/* Raw scores of nq queries, np pages at a time. A group that reaches past the last page computes it again. */
+static inline int page_or_last(const struct split *sp, int page) { return page < sp->n_pages ? page : sp->n_pages - 1; }
+
+/* Raw scores of nq queries, np pages at a time. A group that reaches past the last page computes it again. Few queries
+ * per page make reading memory the work: then the next K pages and these pages' V are fetched ahead. */
 ALWAYS_INLINE void score(const struct split *sp, const struct query *queries, float (*w)[ATTENTION_SPLIT], int nq,
                          int np)
 {
@@ -44,9 +48,9 @@ ALWAYS_INLINE void score(const struct split *sp, const struct query *queries, fl
         vf sum[8][8];
         const uint16_t *k[8], *next_k[8], *v[8];
         UNROLL for (int j = 0; j < np; j++) {
-            k[j] = sp->k[page + j < sp->n_pages ? page + j : sp->n_pages - 1];
-            next_k[j] = sp->k[page + np + j < sp->n_pages ? page + np + j : sp->n_pages - 1];
-            v[j] = sp->v[page + j < sp->n_pages ? page + j : sp->n_pages - 1];
+            k[j] = sp->k[page_or_last(sp, page + j)];
+            next_k[j] = sp->k[page_or_last(sp, page + np + j)];
+            v[j] = sp->v[page_or_last(sp, page + j)];
         }
         UNROLL for (int i = 0; i < nq; i++)
             UNROLL for (int j = 0; j < np; j++)
@@ -54,7 +58,7 @@ ALWAYS_INLINE void score(const struct split *sp, const struct query *queries, fl
         for (int d = 0; d < sp->head_dim; d++)
             UNROLL for (int j = 0; j < np; j++) {
                 vf key = v_load_f16(k[j] + d * LANES);
-                if (nq <= 4) {
+                if (nq <= FEW_QUERIES) {
                     _mm_prefetch((const char *)(next_k[j] + d * LANES), _MM_HINT_T0);
                     _mm_prefetch((const char *)(v[j] + d * LANES), _MM_HINT_T1);
                 }

@@ -150,7 +150,10 @@ static int fold_tiles(const void *op, int threads)
     return 0;
 }
 
-static void fold_run(const void *op, int tile, int tiles, int worker) { (void)op, (void)tile, (void)tiles, (void)worker; }
+static void fold_run(const void *op, int tile, int tiles, int worker)
+{
+    (void)op, (void)tile, (void)tiles, (void)worker;
+}
 
 const struct cpu_phase rope_kv_ref = {rope_kv_tiles, rope_kv_run};
 const struct cpu_phase attention_ref = {attention_tiles, attention_run};

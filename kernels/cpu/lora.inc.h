@@ -37,8 +37,8 @@ ALWAYS_INLINE vf load_elements(struct slab slab, int64_t i, bool f16, bool fetch
 }
 
 /* Slab `ordinal` of A (side 0) or B (side 1) of b; later: a block after it, or NULL. */
-static struct slab slab_at(const struct op_lora *o, const struct lora_block *b, const struct lora_block *later, int side,
-                           int ordinal)
+static struct slab slab_at(const struct op_lora *o, const struct lora_block *b, const struct lora_block *later,
+                           int side, int ordinal)
 {
     int count = lora_slab_count(b->site);
     struct slab slab = {lora_slab_data(o, b, side * count + ordinal), 0};
@@ -65,17 +65,18 @@ static int locate_blocks(const struct op_lora *o, int *index, int end, struct lo
     }
 }
 
-/* Work on some blocks: columns `part` of them (expand only). `later` as in slab_at. */
-typedef void block_function(const struct op_lora *, const struct lora_block *, const struct lora_block *later, int part);
+/* Work on one block: columns `part` of it (expand only). `later` as in slab_at. */
+typedef void block_work(const struct op_lora *, const struct lora_block *, const struct lora_block *later, int part);
 
-static void for_blocks(const struct op_lora *o, struct span blocks, int part, block_function *f16, block_function *f32)
+static void for_blocks(const struct op_lora *o, struct span blocks, int part, block_work *f16, block_work *f32)
 {
     struct lora_block batch[BATCH_BLOCKS];
     while (blocks.first < blocks.end) {
         int n = locate_blocks(o, &blocks.first, blocks.end, batch);
-        for (int i = 0; i < n; i++)
-            (batch[i].site->dtype == DTYPE_F16 ? f16 : f32)(o, &batch[i], i + FETCH_AHEAD < n ? &batch[i + FETCH_AHEAD] : NULL,
-                                                          part);
+        for (int i = 0; i < n; i++) {
+            const struct lora_block *later = i + FETCH_AHEAD < n ? &batch[i + FETCH_AHEAD] : NULL;
+            (batch[i].site->dtype == DTYPE_F16 ? f16 : f32)(o, &batch[i], later, part);
+        }
     }
 }
 

@@ -102,7 +102,8 @@ static inline vi vi_add(vi a, vi b) { return (vi){_mm256_add_epi32(a.lo, b.lo), 
 static inline vi vi_shift_left(vi x, int n) { return (vi){_mm256_slli_epi32(x.lo, n), _mm256_slli_epi32(x.hi, n)}; }
 static inline vm vi_greater(vi a, vi b)
 {
-    return (vm){_mm256_castsi256_ps(_mm256_cmpgt_epi32(a.lo, b.lo)), _mm256_castsi256_ps(_mm256_cmpgt_epi32(a.hi, b.hi))};
+    return (vm){_mm256_castsi256_ps(_mm256_cmpgt_epi32(a.lo, b.lo)),
+                _mm256_castsi256_ps(_mm256_cmpgt_epi32(a.hi, b.hi))};
 }
 static inline vi vi_select(vm m, vi yes, vi no) { return v_as_int(v_select(m, v_as_float(yes), v_as_float(no))); }
 

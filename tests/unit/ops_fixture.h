@@ -20,9 +20,11 @@ struct variant {
     bool usable;
 };
 
-#define VARIANTS(name)                                                                             \
-    {                                                                                              \
-        {"ref", &name##_ref, true}, {"avx2", &name##_avx2, cpu_has_avx2()}, {"avx512", &name##_avx512, cpu_has_avx512()}, \
+#define VARIANTS(name)                              \
+    {                                               \
+        {"ref", &name##_ref, true},                 \
+        {"avx2", &name##_avx2, cpu_has_avx2()},     \
+        {"avx512", &name##_avx512, cpu_has_avx512()}, \
     }
 enum { N_VARIANTS = 3 };
 

@@ -47,7 +47,8 @@ static void open_world(struct world *w, int shape, int variant)
     w->norm = shape % 2;
     w->cols = w->kv.n_heads * w->kv.head_dim;
     w->ld = pad_cols((w->kv.n_heads + 2 * w->kv.n_kv_heads) * w->kv.head_dim);
-    const struct step_limits limits = {.max_rows = STEP_ROWS, .max_seqs = N_SEQS, .max_logits = 1, .max_pages = POOL_PAGES};
+    const struct step_limits limits = {
+        .max_rows = STEP_ROWS, .max_seqs = N_SEQS, .max_logits = 1, .max_pages = POOL_PAGES};
     int next = 0;
     for (int q = 0; q < N_SEQS; q++) /* pages in no order */
         for (int i = 0; i < page_count(q); i++, next++)
@@ -154,7 +155,8 @@ START_TEST(equals_the_reference)
         for (int threads = 1; threads <= 4; threads++) {
             attend_together(&w, threads);
             ck_assert_msg(!memcmp(w.pool, ref.pool, w.pool_bytes), "%s: pages differ", ropes(v).isa);
-            ck_assert_msg(!memcmp(w.qkv, ref.qkv, (size_t)(STEP_ROWS * w.ld) * sizeof(float)), "%s: q differs", ropes(v).isa);
+            ck_assert_msg(!memcmp(w.qkv, ref.qkv, (size_t)(STEP_ROWS * w.ld) * sizeof(float)), "%s: q differs",
+                          ropes(v).isa);
             expect_rows(&w, 0, &ref, 0, ref.step->n_rows, attentions(v).isa);
         }
         release(&w.blocks);

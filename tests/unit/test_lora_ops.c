@@ -75,7 +75,8 @@ static void add_image(struct world *w, int adapter)
     for (int i = 0; i < N_TARGETS; i++) {
         if (adapter == 7 && i == 1)
             continue;
-        sites[lora_site_index(LAYER, LORA_Q + i)] = (struct lora_site){rank, adapters[adapter].dtype, 0.25f + (float)i, n_slabs};
+        struct lora_site *site = &sites[lora_site_index(LAYER, LORA_Q + i)];
+        *site = (struct lora_site){rank, adapters[adapter].dtype, 0.25f + (float)i, n_slabs};
         for (int side = 0; side < 2; side++)
             for (int s = 0; s < per_side; s++)
                 slabs[n_slabs++] = add_slab(w, adapter, &used, rank - 16 * s < 16 ? rank - 16 * s : 16,
@@ -104,7 +105,8 @@ static void open_world(struct world *w, int shape)
     for (int a = 0; a < N_ADAPTERS; a++)
         add_image(w, a);
     w->op = (struct op_lora){.ldx = pad_cols(shapes[shape].in) + 16, .layer = LAYER, .n_layers = N_LAYERS,
-                             .n_targets = N_TARGETS, .page_bytes = w->page_bytes, .pool = at(w->pool), .step = at(w->step)};
+                             .n_targets = N_TARGETS, .page_bytes = w->page_bytes, .pool = at(w->pool),
+                             .step = at(w->step)};
     int col = 0;
     for (int i = 0; i < N_TARGETS; col += shapes[shape].out[i++]) {
         w->op.targets[i].target = LORA_Q + i;
@@ -154,9 +156,11 @@ START_TEST(equals_the_reference)
     struct world w;
     open_world(&w, _i);
     mix_rows(&w);
-    size_t y_bytes = (size_t)(MAX_ROWS * w.op.ldy) * sizeof(float), t_bytes = MAX_ROWS * 3 * LORA_MAX_RANK * sizeof(float);
+    size_t y_bytes = (size_t)(MAX_ROWS * w.op.ldy) * sizeof(float);
+    size_t t_bytes = MAX_ROWS * 3 * LORA_MAX_RANK * sizeof(float);
     run_lora(&w, 0, 1);
-    float *y = memcpy(take(&w.blocks, y_bytes), w.y, y_bytes), *t = memcpy(take(&w.blocks, t_bytes), w.workspace, t_bytes);
+    float *y = memcpy(take(&w.blocks, y_bytes), w.y, y_bytes);
+    float *t = memcpy(take(&w.blocks, t_bytes), w.workspace, t_bytes);
     for (int v = 1; v < N_VARIANTS; v++)
         for (int threads = 1; shrinks[v].usable && threads <= 4; threads++) {
             run_lora(&w, v, threads);
@@ -172,19 +176,22 @@ static double element(const struct world *w, int adapter, int slab, int64_t i)
     const struct lora_site *sites = (const struct lora_site *)page_at(w, adapter, 0);
     const struct lora_slab *slabs = (const struct lora_slab *)(sites + N_LAYERS * LORA_TARGETS);
     const char *data = page_at(w, adapter, slabs[slab].page) + slabs[slab].offset;
-    return adapters[adapter].dtype == DTYPE_F16 ? (double)f16_to_f32(((const uint16_t *)data)[i]) : (double)((const float *)data)[i];
+    bool f16 = adapters[adapter].dtype == DTYPE_F16;
+    return (double)(f16 ? f16_to_f32(((const uint16_t *)data)[i]) : ((const float *)data)[i]);
 }
 
 /* y + scale · B (A x) in double; |A|, |B|, |x| ≤ 1, so t errs by in/16 + 16 and y by rank roundings. */
 static void check_delta(const struct world *w, int adapter, int row, int target)
 {
-    const struct lora_site *site = (const struct lora_site *)page_at(w, adapter, 0) + lora_site_index(LAYER, LORA_Q + target);
+    const struct lora_site *sites = (const struct lora_site *)page_at(w, adapter, 0);
+    const struct lora_site *site = &sites[lora_site_index(LAYER, LORA_Q + target)];
     int in = shapes[w->shape].in, out = shapes[w->shape].out[target], per_side = (site->rank + 15) / 16;
     double t[LORA_MAX_RANK], largest = 0;
     for (int r = 0; r < site->rank; r++) {
         t[r] = 0;
         for (int k = 0; k < in; k++)
-            t[r] += element(w, adapter, site->slab0 + r / 16, r % 16 * pad_cols(in) + k) * (double)w->x[row * w->op.ldx + k];
+            t[r] += element(w, adapter, site->slab0 + r / 16, r % 16 * pad_cols(in) + k) *
+                    (double)w->x[row * w->op.ldx + k];
         t[r] *= (double)site->scale;
         largest = fmax(largest, fabs(t[r]));
     }

@@ -59,7 +59,8 @@ static void make_rows(struct rows *r, int64_t cols)
     memset(r, 0, sizeof *r);
     r->cols = cols;
     r->ld = pad_cols(cols) + 16;
-    r->step = new_step(&r->blocks, (struct step_limits){.max_rows = N_ROWS, .max_seqs = 1, .max_logits = N_LOGITS, .max_pages = 1});
+    const struct step_limits limits = {.max_rows = N_ROWS, .max_seqs = 1, .max_logits = N_LOGITS, .max_pages = 1};
+    r->step = new_step(&r->blocks, limits);
     add_sequence(r->step, 0, N_ROWS, (int32_t[]){0}, 1);
     r->step->n_logits = N_LOGITS;
     memcpy(step_logit_row(r->step), (int32_t[]){0, 7, 12}, N_LOGITS * sizeof(int32_t));
@@ -95,7 +96,8 @@ static void check_equal(const struct rows *r, int v, const char *isa)
 {
     ck_assert_msg(!memcmp(r->out[0], r->out[v], r->out_bytes), "%s: cols %d: float32 differs", isa, (int)r->cols);
     ck_assert_msg(!memcmp(r->new_x[0], r->new_x[v], r->x_bytes), "%s: cols %d: x differs", isa, (int)r->cols);
-    ck_assert_msg(!r->q8_bytes || !memcmp(r->q8[0], r->q8[v], r->q8_bytes), "%s: cols %d: int8 differs", isa, (int)r->cols);
+    ck_assert_msg(!r->q8_bytes || !memcmp(r->q8[0], r->q8[v], r->q8_bytes), "%s: cols %d: int8 differs", isa,
+                  (int)r->cols);
 }
 
 /* The reference's int8 rows against their definition, in double: |x − d·q| ≤ d/2 (1 + rounding). */
@@ -173,7 +175,8 @@ START_TEST(silu_mul)
         int64_t cols = r.cols, ld = pad_cols(2 * cols);
         for (int v = 0; v < N_VARIANTS; v++)
             for (int threads = 1; variants[v].usable && threads <= 4; threads++) {
-                struct op_silu_mul op = {.out = {at(r.out[v]), at(r.q8[v])}, .gu = at(r.gu), .ld = ld, .cols = cols, .step = at(r.step)};
+                struct op_silu_mul op = {.out = {at(r.out[v]), at(r.q8[v])}, .gu = at(r.gu), .ld = ld, .cols = cols,
+                                         .step = at(r.step)};
                 run_phase(variants[v].phase, &op, threads);
                 check_equal(&r, v, variants[v].isa);
             }
@@ -215,7 +218,8 @@ START_TEST(quantize_strange_values)
             const unsigned char *a = r.q8[0] + i * q8_row_bytes(r.cols), *b = r.q8[v] + i * q8_row_bytes(r.cols);
             ck_assert_mem_eq(a, b, (size_t)r.cols);
             for (int64_t k = 0; k < r.cols / 32; k++) {
-                struct q8_meta ma = ((const struct q8_meta *)(a + r.cols))[k], mb = ((const struct q8_meta *)(b + r.cols))[k];
+                struct q8_meta ma = ((const struct q8_meta *)(a + r.cols))[k];
+                struct q8_meta mb = ((const struct q8_meta *)(b + r.cols))[k];
                 ck_assert(same_or_nan(ma.d, mb.d) && same_or_nan(ma.ds, mb.ds));
                 ck_assert(ma.sum == mb.sum && ma.sum_lo == mb.sum_lo);
             }

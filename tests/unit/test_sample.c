@@ -19,7 +19,8 @@ struct world {
 static void open_world(struct world *w, int vocab)
 {
     memset(w, 0, sizeof *w);
-    const struct step_limits limits = {.max_rows = 1, .max_seqs = 1, .max_logits = MAX_ROWS, .max_history = MAX_LIST, .max_bias = MAX_LIST};
+    const struct step_limits limits = {
+        .max_rows = 1, .max_seqs = 1, .max_logits = MAX_ROWS, .max_history = MAX_LIST, .max_bias = MAX_LIST};
     w->step = new_step(&w->blocks, limits);
     w->op = (struct op_sample){.ld = pad_cols(vocab), .vocab = vocab, .step = at(w->step)};
     w->logits = take_floats(&w->blocks, MAX_ROWS * w->op.ld);
@@ -35,7 +36,8 @@ static float *row_logits(struct world *w, int row) { return w->logits + row * w-
 static struct step_sample *add_row(struct world *w)
 {
     struct step_sample *p = &step_samples(w->step)[w->step->n_logits++];
-    *p = (struct step_sample){.top_p = 1.0f, .repetition = 1.0f, .history0 = w->step->n_history, .bias0 = w->step->n_bias};
+    *p = (struct step_sample){
+        .top_p = 1.0f, .repetition = 1.0f, .history0 = w->step->n_history, .bias0 = w->step->n_bias};
     return p;
 }
 
@@ -69,8 +71,8 @@ static void run_all(struct world *w)
         memset(w->results, 0xff, bytes);
         run_variant(w, v);
         for (int i = 0; v && i < w->step->n_logits; i++) {
-            ck_assert_msg(first[i].token == w->results[i].token, "%s: row %d: token %d, reference %d", variants[v].isa, i,
-                          w->results[i].token, first[i].token);
+            ck_assert_msg(first[i].token == w->results[i].token, "%s: row %d: token %d, reference %d",
+                          variants[v].isa, i, w->results[i].token, first[i].token);
             ck_assert_msg(!memcmp(&first[i], &w->results[i], sizeof *first), "%s: row %d differs", variants[v].isa, i);
         }
         memcpy(first, w->results, bytes);
@@ -202,8 +204,9 @@ END_TEST
 START_TEST(penalties_follow_their_formulas)
 {
     static const struct { float z, repetition, frequency, presence; int count; float bias; } cases[] = {
-        {2.0f, 1.5f, 0, 0, 0, 0},     {-2.0f, 1.5f, 0, 0, 0, 0},        {2.0f, 1.0f, 0.25f, 0, 3, 0}, {2.0f, 1.0f, 0, 0.75f, 3, 0},
-        {2.0f, 1.0f, 0.5f, 0.5f, 0, 0}, {3.0f, 2.0f, 0.25f, 0.5f, 2, 1.0f}, {1.0f, 1.0f, 0, 0, 0, -1.5f}, {-1.0f, 2.0f, -0.5f, 0, 4, 0},
+        {2.0f, 1.5f, 0, 0, 0, 0},           {-2.0f, 1.5f, 0, 0, 0, 0},      {2.0f, 1.0f, 0.25f, 0, 3, 0},
+        {2.0f, 1.0f, 0, 0.75f, 3, 0},       {2.0f, 1.0f, 0.5f, 0.5f, 0, 0}, {1.0f, 1.0f, 0, 0, 0, -1.5f},
+        {3.0f, 2.0f, 0.25f, 0.5f, 2, 1.0f}, {-1.0f, 2.0f, -0.5f, 0, 4, 0},
     };
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         double v = (double)cases[k].z;
@@ -268,8 +271,11 @@ enum { DRAW_VOCAB = 60, DRAWS = 40000 };
 START_TEST(draws_follow_the_distribution)
 {
     static const struct step_sample settings[] = {
-        {.temperature = 1.0f, .top_p = 1.0f}, {.temperature = 0.6f, .top_p = 1.0f}, {.temperature = 1.0f, .top_p = 1.0f, .top_k = 7},
-        {.temperature = 1.0f, .top_p = 0.8f}, {.temperature = 1.5f, .top_p = 1.0f, .min_p = 0.1f},
+        {.temperature = 1.0f, .top_p = 1.0f},
+        {.temperature = 0.6f, .top_p = 1.0f},
+        {.temperature = 1.0f, .top_p = 1.0f, .top_k = 7},
+        {.temperature = 1.0f, .top_p = 0.8f},
+        {.temperature = 1.5f, .top_p = 1.0f, .min_p = 0.1f},
         {.temperature = 0.9f, .top_p = 0.7f, .min_p = 0.02f, .top_k = 20},
     };
     struct world w;
