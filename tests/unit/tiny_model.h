@@ -90,7 +90,9 @@ static inline void tiny_add_gguf(void *context, const char *name, int rows, int 
                      (size_t)(rows ? rows : 1) * (size_t)cols * 4);
 }
 
-static inline void tiny_gguf(const char *arch, const struct tiny_edit *edit, struct buf *out)
+/* add(a struct gguf_file, name, rows, cols, data) puts a tensor into the file as it likes. */
+static inline void tiny_gguf_with(const char *arch, const struct tiny_edit *edit,
+                                  void (*add)(void *, const char *, int, int, const float *), struct buf *out)
 {
     const struct { const char *key; double value; } keys[] = {
         {"block_count", TINY_LAYERS}, {"context_length", 128}, {"embedding_length", TINY_HIDDEN},
@@ -116,8 +118,13 @@ static inline void tiny_gguf(const char *arch, const struct tiny_edit *edit, str
         gguf_file_text(&g, edit->key, edit->text);
     else if (edit->key)
         gguf_file_u32(&g, edit->key, (uint32_t)edit->number);
-    tiny_each(true, edit, tiny_add_gguf, &g);
+    tiny_each(true, edit, add, &g);
     gguf_file_end(&g, out);
+}
+
+static inline void tiny_gguf(const char *arch, const struct tiny_edit *edit, struct buf *out)
+{
+    tiny_gguf_with(arch, edit, tiny_add_gguf, out);
 }
 
 static inline void tiny_add_st(void *context, const char *name, int rows, int cols, const float *data)
