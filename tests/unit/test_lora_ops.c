@@ -41,7 +41,8 @@ static int32_t add_page(struct world *w, int adapter)
     return w->n_pages[adapter]++;
 }
 
-/* One slab of random numbers, zero in its padding: `ranks` rows of n. */
+/* One slab of random numbers: `ranks` rows of n. Padding is NaN, stricter than lora_image.h: then a column too many
+ * shows. */
 static struct lora_slab add_slab(struct world *w, int adapter, int *used, int ranks, int n)
 {
     bool f16 = adapters[adapter].dtype == DTYPE_F16;
@@ -53,7 +54,7 @@ static struct lora_slab add_slab(struct world *w, int adapter, int *used, int ra
     struct lora_slab slab = {w->n_pages[adapter] - 1, *used};
     char *data = page_at(w, adapter, slab.page) + slab.offset;
     for (int i = 0; i < ranks * pad_cols(n); i++) {
-        float v = i % pad_cols(n) < n ? random_float(&seed) : 0.0f;
+        float v = i % pad_cols(n) < n ? random_float(&seed) : NAN;
         if (f16)
             ((uint16_t *)data)[i] = f32_to_f16(v);
         else
