@@ -1,5 +1,5 @@
 /* Configuration: sources and their order, and that nothing unknown or malformed passes in silence. */
-#include "api/config.h"
+#include "api/config_table.h"
 #include "model_files.h"
 
 #include <check.h>
@@ -164,6 +164,37 @@ START_TEST(test_print_round_trip)
 }
 END_TEST
 
+/* The example file is the defaults, and names every setting. */
+START_TEST(test_example_file)
+{
+    static const char example[] = "appliance/openlorad.ini.example"; /* tests run in the source folder */
+    struct config c, plain;
+    struct err e;
+    char *printed[2];
+    size_t sizes[2];
+    ck_assert_msg(load(WORDS("--config", example, "--model", "m"), NULL, &c, &e) == 0, "%s", e.message);
+    ck_assert_int_eq(load(WORDS("--model", "m"), NULL, &plain, &e), 0);
+    for (int i = 0; i < 2; i++) {
+        FILE *f = open_memstream(&printed[i], &sizes[i]);
+        config_print(i ? &plain : &c, f);
+        fclose(f);
+    }
+    ck_assert_str_eq(printed[0], printed[1]);
+    FILE *f = fopen(example, "r");
+    char text[8192];
+    text[fread(text, 1, sizeof text - 1, f)] = 0;
+    fclose(f);
+    for (int i = 0; i < n_settings; i++) {
+        char line[64];
+        snprintf(line, sizeof line, "%s = ", settings[i].key ? settings[i].key : "pirate");
+        ck_assert_msg(strstr(text, line) != NULL, "%s is not in %s", line, example);
+        free(i < 2 ? printed[i] : NULL);
+    }
+    config_deinit(&c);
+    config_deinit(&plain);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("config");
@@ -174,6 +205,7 @@ int main(void)
     tcase_add_test(t, test_bad_files_name_the_line);
     tcase_add_test(t, test_bad_words);
     tcase_add_test(t, test_print_round_trip);
+    tcase_add_test(t, test_example_file);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);
