@@ -49,9 +49,9 @@ int bpe_add_merge(struct bpe *b, uint32_t rank, struct text left, struct text ri
     if (no_memory)
         return err_set(e, OL_ENOMEM, "tokenizer", "no memory for merge %u", (unsigned)rank);
     if (l < 0 || r < 0 || joined < 0)
-        return err_set(e, OL_EFORMAT, "tokenizer", "merge %u (\"%.*s\" + \"%.*s\") is not made of tokens of the vocabulary",
-                       rank, (int)(left.len < 60 ? left.len : 60), left.data, (int)(right.len < 60 ? right.len : 60),
-                       right.data);
+        return err_set(
+            e, OL_EFORMAT, "tokenizer", "merge %u (\"%.*s\" + \"%.*s\") is not made of tokens of the vocabulary", rank,
+            (int)(left.len < 60 ? left.len : 60), left.data, (int)(right.len < 60 ? right.len : 60), right.data);
     if (!map64_set(&b->merges, pair_key(l, r), (uint64_t)rank << 32 | (uint32_t)joined))
         return err_set(e, OL_ENOMEM, "tokenizer", "no memory for the merges");
     return 0;

@@ -29,7 +29,8 @@ void bpe_deinit(struct bpe *b);
 int bpe_add_merge(struct bpe *b, uint32_t rank, struct text left, struct text right, struct err *e)
     __attribute__((warn_unused_result));
 /* The same for "left right" in one text, as files write it. */
-int bpe_add_merge_line(struct bpe *b, uint32_t rank, struct text line, struct err *e) __attribute__((warn_unused_result));
+int bpe_add_merge_line(struct bpe *b, uint32_t rank, struct text line, struct err *e)
+    __attribute__((warn_unused_result));
 
 /* A list of ids that grows up to a maximum, in the caller's variables. */
 struct id_list {

@@ -38,7 +38,8 @@ int chat_template_compile(const char *source, struct chat_template **out, struct
     *out = NULL;
     size_t len = strlen(source);
     if (len > JINJA_MAX_SOURCE_BYTES)
-        return err_set(e, OL_ELIMIT, "template", "a chat template of %zu bytes, more than %d", len, JINJA_MAX_SOURCE_BYTES);
+        return err_set(e, OL_ELIMIT, "template", "a chat template of %zu bytes, more than %d", len,
+                       JINJA_MAX_SOURCE_BYTES);
     if (utf8_valid_prefix(source, len) < len)
         return err_set(e, OL_EFORMAT, "template", "the chat template is not UTF-8");
     struct chat_template *t = calloc(1, sizeof *t);

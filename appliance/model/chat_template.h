@@ -11,7 +11,8 @@
 
 struct chat_template;
 
-int chat_template_compile(const char *source, struct chat_template **out, struct err *e) __attribute__((warn_unused_result));
+int chat_template_compile(const char *source, struct chat_template **out, struct err *e)
+    __attribute__((warn_unused_result));
 void chat_template_free(struct chat_template *);
 
 /* Renders with `variables` (a JSON object: messages, tools, add_generation_prompt, bos_token, eos_token, …) into

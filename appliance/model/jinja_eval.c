@@ -13,7 +13,8 @@ struct jinja_scope *jinja_push_scope(struct jinja_run *r, struct jinja_scope *pa
 void jinja_set_variable(struct jinja_run *r, struct jinja_scope *s, struct text name, struct jinja_value v)
 {
     if (s)
-        jinja_put(r, (struct jinja_value){.type = JINJA_DICT, .dict = &s->variables}, jinja_text(name.data, name.len), v);
+        jinja_put(r, (struct jinja_value){.type = JINJA_DICT, .dict = &s->variables}, jinja_text(name.data, name.len),
+                  v);
 }
 
 static struct jinja_value find_variable(struct jinja_run *r, struct text name)
@@ -181,7 +182,8 @@ static struct jinja_args eval_arguments(struct jinja_run *r, const struct jinja_
     for (; list && !r->rc; list = list->next) {
         if (list->kind == NODE_NAMED) {
             named = named.type == JINJA_NONE ? jinja_new_dict(r, JINJA_DICT) : named;
-            jinja_put(r, named, jinja_text(list->named.name.data, list->named.name.len), jinja_eval(r, list->named.value));
+            jinja_put(r, named, jinja_text(list->named.name.data, list->named.name.len),
+                      jinja_eval(r, list->named.value));
         } else {
             values = values.type == JINJA_NONE ? jinja_new_list(r, JINJA_LIST) : values;
             jinja_push(r, values, jinja_eval(r, list));
@@ -229,7 +231,8 @@ struct jinja_value jinja_call(struct jinja_run *r, struct jinja_value callee, co
     if (callee.type == JINJA_MACRO)
         return jinja_call_macro(r, callee.macro, a);
     if (callee.type == JINJA_UNDEFINED)
-        return jinja_fail(r, OL_EINVAL, "'%.*s' is undefined, so it cannot be called", (int)callee.text.len, callee.text.data);
+        return jinja_fail(r, OL_EINVAL, "'%.*s' is undefined, so it cannot be called", (int)callee.text.len,
+                          callee.text.data);
     return jinja_fail(r, OL_EINVAL, "%s cannot be called", jinja_type_name(callee));
 }
 
@@ -245,14 +248,16 @@ static struct jinja_value eval_index(struct jinja_run *r, const struct jinja_nod
     struct jinja_value v = jinja_eval(r, n->index.object);
     if (r->rc)
         return v;
-    return n->index.index->kind == NODE_SLICE ? slice(r, v, n->index.index) : jinja_item(r, v, jinja_eval(r, n->index.index));
+    return n->index.index->kind == NODE_SLICE ? slice(r, v, n->index.index)
+                                              : jinja_item(r, v, jinja_eval(r, n->index.index));
 }
 
 static struct jinja_value eval_condition(struct jinja_run *r, const struct jinja_node *n)
 {
     if (jinja_truth(jinja_eval(r, n->condition.test)))
         return jinja_eval(r, n->condition.yes);
-    return n->condition.no ? jinja_eval(r, n->condition.no) : jinja_undefined((struct text){"the inline if without else", 26});
+    return n->condition.no ? jinja_eval(r, n->condition.no)
+                           : jinja_undefined((struct text){"the inline if without else", 26});
 }
 
 static struct jinja_value eval_node(struct jinja_run *r, const struct jinja_node *n)

@@ -35,6 +35,7 @@ void jinja_set_variable(struct jinja_run *r, struct jinja_scope *s, struct text 
 struct jinja_value jinja_attribute(struct jinja_run *r, struct jinja_value v, struct text name);
 struct jinja_value jinja_item(struct jinja_run *r, struct jinja_value v, struct jinja_value key);
 
-struct jinja_value jinja_binary(struct jinja_run *r, enum jinja_operator op, struct jinja_value a, struct jinja_value b);
+struct jinja_value jinja_binary(struct jinja_run *r, enum jinja_operator op, struct jinja_value a,
+                                struct jinja_value b);
 
 #endif

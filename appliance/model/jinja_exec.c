@@ -43,7 +43,8 @@ static void assign(struct jinja_run *r, const struct jinja_node *target, struct 
     if (target->kind == NODE_ATTRIBUTE) {
         struct jinja_value object = jinja_eval(r, target->attribute.object);
         if (object.type != JINJA_NAMESPACE)
-            jinja_fail(r, OL_EINVAL, "only a namespace's attributes can be set, not those of %s", jinja_type_name(object));
+            jinja_fail(r, OL_EINVAL, "only a namespace's attributes can be set, not those of %s",
+                       jinja_type_name(object));
         else
             jinja_put(r, object, jinja_text(target->attribute.name.data, target->attribute.name.len), v);
         return;
@@ -64,7 +65,8 @@ static void assign(struct jinja_run *r, const struct jinja_node *target, struct 
 }
 
 /* The items for which the loop's condition holds. */
-static const struct jinja_list *select_items(struct jinja_run *r, const struct jinja_node *n, const struct jinja_list *items)
+static const struct jinja_list *select_items(struct jinja_run *r, const struct jinja_node *n,
+                                             const struct jinja_list *items)
 {
     struct jinja_value selected = jinja_new_list(r, JINJA_LIST);
     struct jinja_scope *outer = r->scope;
@@ -94,7 +96,8 @@ static void exec_for(struct jinja_run *r, const struct jinja_node *n)
     for (size_t i = 0; i < items->n && flow != FLOW_BREAK && !r->rc; i++) {
         loop->index = i;
         r->scope = jinja_push_scope(r, outer);
-        jinja_set_variable(r, r->scope, (struct text){"loop", 4}, (struct jinja_value){.type = JINJA_LOOP, .loop = loop});
+        jinja_set_variable(r, r->scope, (struct text){"loop", 4},
+                           (struct jinja_value){.type = JINJA_LOOP, .loop = loop});
         assign(r, n->loop.target, items->items[i]);
         flow = jinja_exec(r, n->loop.body);
     }
@@ -152,14 +155,16 @@ static void bind_parameters(struct jinja_run *r, const struct jinja_node *macro,
         struct jinja_value v = i < a->n ? a->values[i] : jinja_undefined(name);
         bool given = i < a->n;
         for (size_t k = 0; k < a->n_named && !given; k++)
-            if ((given = a->named[k].key.text.len == name.len && !memcmp(a->named[k].key.text.data, name.data, name.len)))
+            if ((given =
+                     a->named[k].key.text.len == name.len && !memcmp(a->named[k].key.text.data, name.data, name.len)))
                 v = a->named[k].value;
         if (!given && parameter->named.value)
             v = jinja_eval(r, parameter->named.value);
         jinja_set_variable(r, r->scope, name, v);
     }
     if (i < a->n)
-        jinja_fail(r, OL_EINVAL, "macro '%.*s' takes %zu arguments", (int)macro->macro.name.len, macro->macro.name.data, i);
+        jinja_fail(r, OL_EINVAL, "macro '%.*s' takes %zu arguments", (int)macro->macro.name.len, macro->macro.name.data,
+                   i);
     for (size_t k = 0; k < a->n_named; k++)
         if (!is_parameter(macro->macro.parameters, a->named[k].key))
             jinja_fail(r, OL_EINVAL, "macro '%.*s' has no parameter '%.*s'", (int)macro->macro.name.len,

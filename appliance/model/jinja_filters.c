@@ -174,8 +174,8 @@ static struct jinja_value f_round(struct jinja_run *r, struct jinja_value v, con
 {
     struct jinja_value how = jinja_arg(a, 1, "method", jinja_string("common"));
     int64_t precision = 0;
-    if (!jinja_as_int(r, jinja_arg(a, 0, "precision", jinja_int(0)), &precision) || !jinja_is_number(v) || precision < 0 ||
-        precision > 15)
+    if (!jinja_as_int(r, jinja_arg(a, 0, "precision", jinja_int(0)), &precision) || !jinja_is_number(v) ||
+        precision < 0 || precision > 15)
         return jinja_fail(r, OL_EINVAL, "round: a number, and 0 to 15 decimals, are needed");
     double scale = pow(10, (double)precision), x = jinja_as_float(v);
     if (jinja_is_text(how, "ceil"))
@@ -215,10 +215,11 @@ static struct jinja_value f_tojson(struct jinja_run *r, struct jinja_value v, co
 }
 
 const struct jinja_filter jinja_text_filters[] = {
-    {"trim", f_trim},       {"upper", f_upper},     {"lower", f_lower},   {"capitalize", f_capitalize}, {"title", f_title},
-    {"replace", f_replace}, {"string", f_string},   {"safe", f_safe},     {"default", f_default},       {"d", f_default},
-    {"indent", f_indent},   {"int", f_int},         {"float", f_float},   {"abs", f_abs},               {"round", f_round},
-    {"tojson", f_tojson},   {NULL, NULL},
+    {"trim", f_trim},       {"upper", f_upper},     {"lower", f_lower},   {"capitalize", f_capitalize},
+    {"title", f_title},     {"replace", f_replace}, {"string", f_string}, {"safe", f_safe},
+    {"default", f_default}, {"d", f_default},       {"indent", f_indent}, {"int", f_int},
+    {"float", f_float},     {"abs", f_abs},         {"round", f_round},   {"tojson", f_tojson},
+    {NULL, NULL},
 };
 
 const struct jinja_filter *jinja_find_filter(struct text name)

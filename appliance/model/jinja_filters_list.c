@@ -96,14 +96,16 @@ static struct jinja_value f_map(struct jinja_run *r, struct jinja_value v, const
 {
     struct jinja_value attribute = jinja_arg(a, SIZE_MAX, "attribute", jinja_none());
     struct jinja_value fallback = jinja_arg(a, SIZE_MAX, "default", jinja_none());
-    const struct jinja_filter *filter = a->n && a->values[0].type == JINJA_STRING ? jinja_find_filter(a->values[0].text) : NULL;
+    const struct jinja_filter *filter =
+        a->n && a->values[0].type == JINJA_STRING ? jinja_find_filter(a->values[0].text) : NULL;
     if (attribute.type == JINJA_NONE && !filter)
         return jinja_fail(r, OL_EUNSUPPORTED, "map: a filter that we have, or attribute=, is needed");
     struct jinja_value list = jinja_new_list(r, JINJA_ITERATOR);
     const struct jinja_list *items = jinja_truth(v) ? jinja_iterate(r, v) : NULL; /* nothing in none, too */
     struct jinja_args rest = filter ? later(a, 1) : *a;
     for (size_t i = 0; items && i < items->n && !r->rc; i++) {
-        struct jinja_value item = filter ? filter->call(r, items->items[i], &rest) : follow(r, items->items[i], attribute);
+        struct jinja_value item =
+            filter ? filter->call(r, items->items[i], &rest) : follow(r, items->items[i], attribute);
         if (!filter && item.type == JINJA_UNDEFINED && fallback.type != JINJA_NONE)
             item = fallback;
         jinja_push(r, list, item);
@@ -191,7 +193,8 @@ static int by_order(const void *a, const void *b, void *context)
 }
 
 /* What an item is sorted or compared by: an attribute of it, in lower case unless case counts. */
-static struct jinja_value sort_key(struct jinja_run *r, struct jinja_value item, struct jinja_value attribute, bool case_sensitive)
+static struct jinja_value sort_key(struct jinja_run *r, struct jinja_value item, struct jinja_value attribute,
+                                   bool case_sensitive)
 {
     struct jinja_value key = attribute.type == JINJA_NONE ? item : follow(r, item, attribute);
     return key.type == JINJA_STRING && !case_sensitive ? jinja_change_case(r, key.text, JINJA_LOWER) : key;
@@ -215,15 +218,17 @@ static struct jinja_value sort_list(struct jinja_run *r, const struct jinja_list
 
 static struct jinja_value f_sort(struct jinja_run *r, struct jinja_value v, const struct jinja_args *a)
 {
-    return sort_list(r, jinja_iterate(r, v), jinja_arg(a, 2, "attribute", jinja_none()), truth_arg(a, 1, "case_sensitive"),
-                     truth_arg(a, 0, "reverse"));
+    return sort_list(r, jinja_iterate(r, v), jinja_arg(a, 2, "attribute", jinja_none()),
+                     truth_arg(a, 1, "case_sensitive"), truth_arg(a, 0, "reverse"));
 }
 
 static struct jinja_value f_dictsort(struct jinja_run *r, struct jinja_value v, const struct jinja_args *a)
 {
     struct jinja_value items = f_items(r, v, &(struct jinja_args){0});
     bool by_value = jinja_is_text(jinja_arg(a, 1, "by", jinja_string("key")), "value");
-    return r->rc ? v : sort_list(r, items.list, jinja_int(by_value), truth_arg(a, 0, "case_sensitive"), truth_arg(a, 2, "reverse"));
+    return r->rc ? v
+                 : sort_list(r, items.list, jinja_int(by_value), truth_arg(a, 0, "case_sensitive"),
+                             truth_arg(a, 2, "reverse"));
 }
 
 static struct jinja_value f_unique(struct jinja_run *r, struct jinja_value v, const struct jinja_args *a)
@@ -258,7 +263,8 @@ static struct jinja_value f_max(struct jinja_run *r, struct jinja_value v, const
 
 static struct jinja_value f_sum(struct jinja_run *r, struct jinja_value v, const struct jinja_args *a)
 {
-    struct jinja_value attribute = jinja_arg(a, 0, "attribute", jinja_none()), sum = jinja_arg(a, 1, "start", jinja_int(0));
+    struct jinja_value attribute = jinja_arg(a, 0, "attribute", jinja_none()),
+                       sum = jinja_arg(a, 1, "start", jinja_int(0));
     const struct jinja_list *items = jinja_iterate(r, v);
     for (size_t i = 0; items && i < items->n && !r->rc; i++)
         sum = jinja_binary(r, OP_ADD, sum,

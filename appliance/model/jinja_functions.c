@@ -21,7 +21,10 @@ static struct jinja_value make_dict(struct jinja_run *r, enum jinja_type type, c
     return dict;
 }
 
-static struct jinja_value f_dict(struct jinja_run *r, const struct jinja_args *a) { return make_dict(r, JINJA_DICT, a); }
+static struct jinja_value f_dict(struct jinja_run *r, const struct jinja_args *a)
+{
+    return make_dict(r, JINJA_DICT, a);
+}
 
 static struct jinja_value f_namespace(struct jinja_run *r, const struct jinja_args *a)
 {
@@ -218,7 +221,8 @@ static bool t_in(struct jinja_run *r, struct jinja_value v, const struct jinja_a
 }
 
 /* Does the text have letters of that case and none of the other? */
-static bool has_case(struct jinja_run *r, struct jinja_value v, utf8proc_category_t wanted, utf8proc_category_t unwanted)
+static bool has_case(struct jinja_run *r, struct jinja_value v, utf8proc_category_t wanted,
+                     utf8proc_category_t unwanted)
 {
     struct text s = jinja_str(r, v);
     bool found = false;
@@ -245,13 +249,41 @@ static bool t_lower(struct jinja_run *r, struct jinja_value v, const struct jinj
 }
 
 static const struct jinja_test tests[] = {
-    {"defined", t_defined}, {"undefined", t_undefined}, {"none", t_none}, {"string", t_string}, {"mapping", t_mapping},
-    {"sequence", t_sequence}, {"iterable", t_iterable}, {"number", t_number}, {"integer", t_integer}, {"float", t_float},
-    {"boolean", t_boolean}, {"true", t_true}, {"false", t_false}, {"callable", t_callable}, {"even", t_even},
-    {"odd", t_odd}, {"divisibleby", t_divisibleby}, {"in", t_in}, {"upper", t_upper}, {"lower", t_lower},
-    {"eq", t_equal}, {"equalto", t_equal}, {"==", t_equal}, {"ne", t_unequal}, {"!=", t_unequal}, {"lt", t_less},
-    {"lessthan", t_less}, {"<", t_less}, {"le", t_less_or_equal}, {"<=", t_less_or_equal}, {"gt", t_greater},
-    {"greaterthan", t_greater}, {">", t_greater}, {"ge", t_greater_or_equal}, {">=", t_greater_or_equal},
+    {"defined", t_defined},
+    {"undefined", t_undefined},
+    {"none", t_none},
+    {"string", t_string},
+    {"mapping", t_mapping},
+    {"sequence", t_sequence},
+    {"iterable", t_iterable},
+    {"number", t_number},
+    {"integer", t_integer},
+    {"float", t_float},
+    {"boolean", t_boolean},
+    {"true", t_true},
+    {"false", t_false},
+    {"callable", t_callable},
+    {"even", t_even},
+    {"odd", t_odd},
+    {"divisibleby", t_divisibleby},
+    {"in", t_in},
+    {"upper", t_upper},
+    {"lower", t_lower},
+    {"eq", t_equal},
+    {"equalto", t_equal},
+    {"==", t_equal},
+    {"ne", t_unequal},
+    {"!=", t_unequal},
+    {"lt", t_less},
+    {"lessthan", t_less},
+    {"<", t_less},
+    {"le", t_less_or_equal},
+    {"<=", t_less_or_equal},
+    {"gt", t_greater},
+    {"greaterthan", t_greater},
+    {">", t_greater},
+    {"ge", t_greater_or_equal},
+    {">=", t_greater_or_equal},
 };
 
 const struct jinja_test *jinja_find_test(struct text name)

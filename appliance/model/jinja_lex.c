@@ -46,8 +46,9 @@ static size_t space_at(const char *s, size_t len)
         return 1;
     if (len >= 2 && c == 0xc2 && ((unsigned char)s[1] == 0x85 || (unsigned char)s[1] == 0xa0))
         return 2;
-    static const char wide[][4] = {"\u1680", "\u2000", "\u2001", "\u2002", "\u2003", "\u2004", "\u2005", "\u2006", "\u2007",
-                                   "\u2008", "\u2009", "\u200a", "\u2028", "\u2029", "\u202f", "\u205f", "\u3000"};
+    static const char wide[][4] = {"\u1680", "\u2000", "\u2001", "\u2002", "\u2003", "\u2004",
+                                   "\u2005", "\u2006", "\u2007", "\u2008", "\u2009", "\u200a",
+                                   "\u2028", "\u2029", "\u202f", "\u205f", "\u3000"};
     for (size_t i = 0; len >= 3 && i < sizeof wide / sizeof *wide; i++)
         if (!memcmp(s, wide[i], 3))
             return 3;
@@ -218,7 +219,8 @@ static struct jinja_token next_outside(struct jinja_lexer *x)
 
 static bool is_name_char(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || (unsigned char)c >= 0x80;
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           (unsigned char)c >= 0x80;
 }
 
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }

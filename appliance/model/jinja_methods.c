@@ -23,7 +23,8 @@ static bool strips(struct text set, const char *s, size_t n)
 
 struct text jinja_strip(struct text s, struct jinja_value set, int sides)
 {
-    struct text characters = {set.type == JINJA_STRING ? set.text.data : NULL, set.type == JINJA_STRING ? set.text.len : 0};
+    struct text characters = {set.type == JINJA_STRING ? set.text.data : NULL,
+                              set.type == JINJA_STRING ? set.text.len : 0};
     while ((sides & JINJA_LEFT) && s.len) {
         uint32_t c;
         int n = utf8_scan(s.data, s.len, &c);
@@ -264,7 +265,8 @@ struct jinja_value jinja_change_case(struct jinja_run *r, struct text s, enum ji
         else if (upper && how != JINJA_UPPER)
             utf8_append(&b, (uint32_t)utf8proc_totitle((utf8proc_int32_t)c));
         else
-            utf8_append(&b, (uint32_t)(upper ? utf8proc_toupper((utf8proc_int32_t)c) : utf8proc_tolower((utf8proc_int32_t)c)));
+            utf8_append(
+                &b, (uint32_t)(upper ? utf8proc_toupper((utf8proc_int32_t)c) : utf8proc_tolower((utf8proc_int32_t)c)));
         start = how == JINJA_TITLE && !is_cased(c);
         i += (size_t)(n > 0 ? n : 1);
     }
@@ -398,7 +400,8 @@ static const struct {
 struct jinja_value jinja_bind_method(struct jinja_run *r, struct jinja_value self, struct text name)
 {
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
-        if (methods[i].type != self.type || strlen(methods[i].name) != name.len || memcmp(methods[i].name, name.data, name.len))
+        if (methods[i].type != self.type || strlen(methods[i].name) != name.len ||
+            memcmp(methods[i].name, name.data, name.len))
             continue;
         struct jinja_method *m = jinja_alloc(r, sizeof *m);
         if (!m)

@@ -8,10 +8,14 @@ static struct jinja_value no_operation(struct jinja_run *r, struct jinja_value a
     struct jinja_value u = a.type == JINJA_UNDEFINED ? a : b;
     if (u.type == JINJA_UNDEFINED)
         return jinja_fail(r, OL_EINVAL, "'%.*s' is undefined", (int)u.text.len, u.text.data);
-    return jinja_fail(r, OL_EINVAL, "this operation is not possible with %s and %s", jinja_type_name(a), jinja_type_name(b));
+    return jinja_fail(r, OL_EINVAL, "this operation is not possible with %s and %s", jinja_type_name(a),
+                      jinja_type_name(b));
 }
 
-static struct jinja_value overflow(struct jinja_run *r) { return jinja_fail(r, OL_ELIMIT, "a whole number over 64 bits"); }
+static struct jinja_value overflow(struct jinja_run *r)
+{
+    return jinja_fail(r, OL_ELIMIT, "a whole number over 64 bits");
+}
 
 static struct jinja_value int_power(struct jinja_run *r, int64_t base, int64_t exponent)
 {
@@ -108,7 +112,8 @@ static struct jinja_value add(struct jinja_run *r, struct jinja_value a, struct 
     return list;
 }
 
-static struct jinja_value arithmetic(struct jinja_run *r, enum jinja_operator op, struct jinja_value a, struct jinja_value b)
+static struct jinja_value arithmetic(struct jinja_run *r, enum jinja_operator op, struct jinja_value a,
+                                     struct jinja_value b)
 {
     if (jinja_is_number(a) && jinja_is_number(b)) {
         int64_t x, y;

@@ -54,7 +54,8 @@ static struct jinja_node *parse_power(struct jinja_parser *p)
 
 static struct jinja_node *parse_product(struct jinja_parser *p)
 {
-    static const struct binary level[] = {{"*", OP_MULTIPLY}, {"/", OP_DIVIDE}, {"//", OP_FLOOR_DIVIDE}, {"%", OP_MODULO}, {0}};
+    static const struct binary level[] = {
+        {"*", OP_MULTIPLY}, {"/", OP_DIVIDE}, {"//", OP_FLOOR_DIVIDE}, {"%", OP_MODULO}, {0}};
     struct jinja_node *left = parse_power(p);
     enum jinja_operator op;
     while (accept_binary(p, level, &op))
@@ -329,7 +330,8 @@ static struct jinja_node *parse_primary(struct jinja_parser *p)
     if (jinja_accept(p, "{"))
         return parse_collection(p, NODE_DICT, "}");
     if (t.kind == TOKEN_OPERATOR)
-        return jinja_parse_error(p, OL_EFORMAT, "an expression cannot begin with \"%.*s\"", (int)t.text.len, t.text.data);
+        return jinja_parse_error(p, OL_EFORMAT, "an expression cannot begin with \"%.*s\"", (int)t.text.len,
+                                 t.text.data);
     return jinja_parse_error(p, OL_EFORMAT, "an expression is missing");
 }
 
@@ -441,7 +443,8 @@ static bool at_bare_argument(const struct jinja_parser *p)
 {
     if (p->now.kind == TOKEN_NAME)
         return !jinja_at_word(p, "else") && !jinja_at_word(p, "or") && !jinja_at_word(p, "and") &&
-               !jinja_at_word(p, "is") && !jinja_at_word(p, "if") && !jinja_at_word(p, "in") && !jinja_at_word(p, "not");
+               !jinja_at_word(p, "is") && !jinja_at_word(p, "if") && !jinja_at_word(p, "in") &&
+               !jinja_at_word(p, "not");
     return p->now.kind == TOKEN_STRING || p->now.kind == TOKEN_INT || p->now.kind == TOKEN_FLOAT || jinja_at(p, "[") ||
            jinja_at(p, "{");
 }

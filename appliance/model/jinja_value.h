@@ -113,7 +113,10 @@ static inline struct jinja_value jinja_undefined(struct text name)
     return (struct jinja_value){.type = JINJA_UNDEFINED, .text = name};
 }
 static inline struct jinja_value jinja_none(void) { return (struct jinja_value){.type = JINJA_NONE}; }
-static inline struct jinja_value jinja_bool(bool truth) { return (struct jinja_value){.type = JINJA_BOOL, .truth = truth}; }
+static inline struct jinja_value jinja_bool(bool truth)
+{
+    return (struct jinja_value){.type = JINJA_BOOL, .truth = truth};
+}
 static inline struct jinja_value jinja_int(int64_t i) { return (struct jinja_value){.type = JINJA_INT, .number = i}; }
 static inline struct jinja_value jinja_float(double f) { return (struct jinja_value){.type = JINJA_FLOAT, .real = f}; }
 static inline struct jinja_value jinja_text(const char *s, size_t len) /* borrows */

@@ -24,7 +24,8 @@ struct mark {
 static int compare_marks(const void *a, const void *b)
 {
     const struct mark *x = a, *y = b;
-    return x->class != y->class ? (x->class > y->class) - (x->class < y->class) : (x->order > y->order) - (x->order < y->order);
+    return x->class != y->class ? (x->class > y->class) - (x->class < y->class)
+                                : (x->order > y->order) - (x->order < y->order);
 }
 
 /* Sorts each run of combining marks by combining class, stably. */
@@ -68,7 +69,8 @@ static ptrdiff_t decompose(const char *text, size_t len, utf8proc_int32_t *out, 
         int ignored = 0;
         if (bytes <= 0 || n + MAX_DECOMPOSED > cap)
             return -1;
-        utf8proc_ssize_t k = utf8proc_decompose_char((utf8proc_int32_t)c, out + n, MAX_DECOMPOSED, UTF8PROC_DECOMPOSE, &ignored);
+        utf8proc_ssize_t k =
+            utf8proc_decompose_char((utf8proc_int32_t)c, out + n, MAX_DECOMPOSED, UTF8PROC_DECOMPOSE, &ignored);
         if (k < 0 || k > MAX_DECOMPOSED)
             return -1;
         n += (size_t)k;

@@ -53,7 +53,8 @@ static int translate(struct text pattern, struct buf *out, struct err *e)
             continue;
         }
         if (in_class && ((c == '[' && next != ':') || (c == '&' && next == '&')))
-            return err_set(e, OL_EUNSUPPORTED, "tokenizer", "a set inside a set, in the pattern \"%.*s\", is not supported",
+            return err_set(e, OL_EUNSUPPORTED, "tokenizer",
+                           "a set inside a set, in the pattern \"%.*s\", is not supported",
                            (int)(pattern.len < 120 ? pattern.len : 120), pattern.data);
         if (in_class && c == '[') { /* "[:name:]" is copied up to its own bracket */
             buf_add_str(out, "[:");

@@ -15,11 +15,13 @@
 struct tokenizer;
 
 int tokenizer_open_gguf(const struct gguf *, struct tokenizer **out, struct err *e) __attribute__((warn_unused_result));
-int tokenizer_open_dir(const char *model_dir, struct tokenizer **out, struct err *e) __attribute__((warn_unused_result));
+int tokenizer_open_dir(const char *model_dir, struct tokenizer **out, struct err *e)
+    __attribute__((warn_unused_result));
 void tokenizer_close(struct tokenizer *);
 
 int32_t tokenizer_vocab(const struct tokenizer *);
-int32_t tokenizer_find(const struct tokenizer *, const char *piece, size_t len); /* id of an exact (special) token, or −1 */
+int32_t tokenizer_find(const struct tokenizer *, const char *piece,
+                       size_t len); /* id of an exact (special) token, or −1 */
 bool tokenizer_is_special(const struct tokenizer *, int32_t id);
 /* Bytes of a token; special tokens give their text. Valid until close. len 0 for ids that do not exist. */
 struct text tokenizer_bytes(const struct tokenizer *, int32_t id);

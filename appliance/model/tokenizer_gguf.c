@@ -44,7 +44,8 @@ static int find_rule(const struct gguf *g, const struct pre_rule **out, struct e
     if (!same(model, "gpt2"))
         return err_set(e, OL_EUNSUPPORTED, "tokenizer",
                        "tokenizer model \"%.*s\"%s is not supported yet: use a model with byte-level BPE (\"gpt2\")",
-                       (int)(model.len < 40 ? model.len : 40), model.data, same(model, "llama") ? " (SentencePiece)" : "");
+                       (int)(model.len < 40 ? model.len : 40), model.data,
+                       same(model, "llama") ? " (SentencePiece)" : "");
     gguf_text(g, "tokenizer.ggml.pre", &pre);
     for (size_t i = 0; i < sizeof pre_rules / sizeof *pre_rules; i++)
         if (same(pre, pre_rules[i].name)) {

@@ -32,10 +32,12 @@ static int check_model(const json_t *model, struct err *e)
     if (rc)
         return rc;
     if (type && strcmp(type, "BPE") != 0) /* files of old versions do not name it */
-        return err_set(e, OL_EUNSUPPORTED, "tokenizer", "tokenizer model \"%.40s\" is not supported: use byte-level BPE", type);
-    if (byte_fallback)
         return err_set(e, OL_EUNSUPPORTED, "tokenizer",
-                       "tokenizer model BPE with byte_fallback (SentencePiece) is not supported yet: use byte-level BPE");
+                       "tokenizer model \"%.40s\" is not supported: use byte-level BPE", type);
+    if (byte_fallback)
+        return err_set(
+            e, OL_EUNSUPPORTED, "tokenizer",
+            "tokenizer model BPE with byte_fallback (SentencePiece) is not supported yet: use byte-level BPE");
     if ((prefix && *prefix) || (suffix && *suffix) || fuse_unknown || json_is_real(json_object_get(model, "dropout")))
         return err_set(e, OL_EUNSUPPORTED, "tokenizer",
                        "BPE with subword prefix, word suffix, fuse_unk or dropout is not supported");
@@ -168,10 +170,12 @@ static int read_file(const char *dir, json_t **out, struct err *e)
     char *path = hf_dir_join(dir, "tokenizer.json");
     if (!path)
         return err_set(e, OL_ENOMEM, "tokenizer", "no memory for a path");
-    int rc = access(path, F_OK) ? err_set(e, OL_EUNSUPPORTED, "tokenizer",
-                                          "%.150s has no tokenizer.json: only byte-level BPE tokenizers in that form are "
-                                          "supported", dir)
-                                : json_file_read(path, MAX_JSON_BYTES, out, e);
+    int rc = access(path, F_OK)
+                 ? err_set(e, OL_EUNSUPPORTED, "tokenizer",
+                           "%.150s has no tokenizer.json: only byte-level BPE tokenizers in that form are "
+                           "supported",
+                           dir)
+                 : json_file_read(path, MAX_JSON_BYTES, out, e);
     free(path);
     return rc;
 }

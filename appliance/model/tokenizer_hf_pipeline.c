@@ -13,7 +13,8 @@ static bool is(const json_t *step, const char *type) { return strcmp(type_of(ste
 
 static int unsupported(const json_t *step, const char *what, struct err *e)
 {
-    return err_set(e, OL_EUNSUPPORTED, "tokenizer", "%s \"%.60s\" of tokenizer.json is not supported", what, type_of(step));
+    return err_set(e, OL_EUNSUPPORTED, "tokenizer", "%s \"%.60s\" of tokenizer.json is not supported", what,
+                   type_of(step));
 }
 
 /* The steps of a Sequence, or the one step itself: calls `read` for each. Sequences do not nest. */
@@ -111,7 +112,8 @@ static int read_byte_level(struct tokenizer *t, const json_t *step, struct err *
 static int read_pre_tokenizer(struct tokenizer *t, const json_t *step, struct err *e)
 {
     if (t->byte_level) /* it would see the byte alphabet, not the text */
-        return err_set(e, OL_EUNSUPPORTED, "tokenizer", "pre_tokenizer \"%.60s\" after ByteLevel is not supported", type_of(step));
+        return err_set(e, OL_EUNSUPPORTED, "tokenizer", "pre_tokenizer \"%.60s\" after ByteLevel is not supported",
+                       type_of(step));
     if (is(step, "Split"))
         return read_split(t, step, e);
     if (is(step, "Digits"))
@@ -128,11 +130,13 @@ static int read_template(struct tokenizer *t, const json_t *step, struct err *e)
     size_t n = json_array_size(single);
     const json_t *last = n ? json_array_get(single, n - 1) : NULL;
     if (n < 1 || n > 2 || !json_object_get(last, "Sequence"))
-        return err_set(e, OL_EUNSUPPORTED, "tokenizer", "a post_processor that adds more than one token in front of the "
-                                                        "text is not supported");
+        return err_set(e, OL_EUNSUPPORTED, "tokenizer",
+                       "a post_processor that adds more than one token in front of the "
+                       "text is not supported");
     if (n == 1)
         return 0;
-    const char *name = json_string_value(json_object_get(json_object_get(json_array_get(single, 0), "SpecialToken"), "id"));
+    const char *name =
+        json_string_value(json_object_get(json_object_get(json_array_get(single, 0), "SpecialToken"), "id"));
     const json_t *ids = name ? json_object_get(json_object_get(names, name), "ids") : NULL;
     const json_t *id = json_array_get(ids, 0);
     if (!json_is_integer(id) || json_array_size(ids) != 1 || json_integer_value(id) < 0 ||
@@ -156,7 +160,8 @@ int tokenizer_hf_pipeline(struct tokenizer *t, const json_t *root, struct err *e
     if (!rc)
         rc = each_step(t, json_object_get(root, "pre_tokenizer"), "pretokenizers", read_pre_tokenizer, e);
     if (!rc && !t->byte_level)
-        rc = err_set(e, OL_EUNSUPPORTED, "tokenizer", "a tokenizer without the ByteLevel pre_tokenizer (SentencePiece) is "
-                                                      "not supported yet: use byte-level BPE");
+        rc = err_set(e, OL_EUNSUPPORTED, "tokenizer",
+                     "a tokenizer without the ByteLevel pre_tokenizer (SentencePiece) is "
+                     "not supported yet: use byte-level BPE");
     return rc ? rc : each_step(t, json_object_get(root, "post_processor"), "processors", read_post_processor, e);
 }

@@ -9,7 +9,8 @@ int vocab_init(struct vocab *v, size_t n, struct err *e)
     *v = (struct vocab){0};
     buf_init(&v->pool, VOCAB_MAX_BYTES);
     if (!n || n > VOCAB_MAX_TOKENS)
-        return err_set(e, OL_EFORMAT, "tokenizer", "a vocabulary of %zu tokens; 1 to %d are possible", n, VOCAB_MAX_TOKENS);
+        return err_set(e, OL_EFORMAT, "tokenizer", "a vocabulary of %zu tokens; 1 to %d are possible", n,
+                       VOCAB_MAX_TOKENS);
     v->tokens = calloc(n, sizeof *v->tokens);
     if (!v->tokens)
         return err_set(e, OL_ENOMEM, "tokenizer", "no memory for %zu tokens", n);
@@ -57,7 +58,8 @@ bool vocab_unspell(struct text spelling, struct buf *out)
 static int set_token(struct vocab *v, int64_t id, size_t offset, struct err *e)
 {
     if (buf_failed(&v->pool))
-        return err_set(e, OL_ENOMEM, "tokenizer", "no memory for the vocabulary, or it is over %d MiB", VOCAB_MAX_BYTES >> 20);
+        return err_set(e, OL_ENOMEM, "tokenizer", "no memory for the vocabulary, or it is over %d MiB",
+                       VOCAB_MAX_BYTES >> 20);
     v->tokens[id].offset = (uint32_t)offset;
     v->tokens[id].len = (uint32_t)(v->pool.len - offset);
     v->tokens[id].exists = true;

@@ -38,9 +38,11 @@ int vocab_init(struct vocab *v, size_t n, struct err *e) __attribute__((warn_unu
 void vocab_deinit(struct vocab *v);
 
 /* Sets a word from its spelling in the byte alphabet. A spelling outside that alphabet is kept as it stands. */
-int vocab_set_spelling(struct vocab *v, int64_t id, struct text spelling, struct err *e) __attribute__((warn_unused_result));
+int vocab_set_spelling(struct vocab *v, int64_t id, struct text spelling, struct err *e)
+    __attribute__((warn_unused_result));
 /* Sets a token, or replaces its bytes, by literal text. */
-int vocab_set_literal(struct vocab *v, int64_t id, struct text literal, struct err *e) __attribute__((warn_unused_result));
+int vocab_set_literal(struct vocab *v, int64_t id, struct text literal, struct err *e)
+    __attribute__((warn_unused_result));
 
 /* After the last set: indexes the words; the lowest id of equal words wins. */
 int vocab_index(struct vocab *v, struct err *e) __attribute__((warn_unused_result));

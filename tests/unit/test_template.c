@@ -43,8 +43,8 @@ static void assert_error(const char *source, const char *json, int code, const c
 {
     struct buf out;
     int rc = render(source, json, &out);
-    ck_assert_msg(rc == code && strstr(buf_str(&out), says), "%.80s: %d \"%.200s\", expected %d naming \"%s\"", source, rc,
-                  buf_str(&out), code, says);
+    ck_assert_msg(rc == code && strstr(buf_str(&out), says), "%.80s: %d \"%.200s\", expected %d naming \"%s\"", source,
+                  rc, buf_str(&out), code, says);
     buf_deinit(&out);
 }
 
@@ -121,7 +121,8 @@ static const struct {
     {"{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}", OL_ELIMIT, "steps"},
     {"{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", OL_ELIMIT, "deep"},
     {"{% macro f(x) %}{{ f(x + x) }}{% endmacro %}{{ f('a') }}", OL_ELIMIT, ""},
-    {"{% set ns = namespace(a='aaaaaaaaaaaaaaaa') %}{% for i in range(60) %}{% set ns.a = ns.a + ns.a %}{% endfor %}", OL_ELIMIT, ""},
+    {"{% set ns = namespace(a='aaaaaaaaaaaaaaaa') %}{% for i in range(60) %}{% set ns.a = ns.a + ns.a %}{% endfor %}",
+     OL_ELIMIT, ""},
     {"{% set ns = namespace(a=[1]) %}{% for i in range(60) %}{% set ns.a = ns.a + ns.a %}{% endfor %}", OL_ELIMIT, ""},
     {"{{ 'abc' * 100000000 }}", OL_ELIMIT, ""},
     {"{{ [1] * 100000000 }}", OL_ELIMIT, ""},
@@ -129,11 +130,15 @@ static const struct {
     {"{{ (['a' * 1000] * 1000)|join('b' * 10000) }}", OL_ELIMIT, ""},
     {"{{ ('a' * 30000)|indent('b' * 100000, true) * 100 }}", OL_ELIMIT, ""},
     {"{% for i in range(2000) %}{{ 'aaaaaaaaaaaaaaaa' * 100 }}{% endfor %}", OL_ELIMIT, "output"},
-    {"{% set ns = namespace(a=1) %}{% for i in range(200) %}{% set ns.a = [ns.a] %}{% endfor %}{{ ns.a == ns.a }}{{ ns.a }}", 0, ""},
-    {"{% set ns = namespace(a=1) %}{% for i in range(2000) %}{% set ns.a = [ns.a] %}{% endfor %}{{ ns.a|tojson }}", OL_ELIMIT, "deep"},
+    {"{% set ns = namespace(a=1) %}{% for i in range(200) %}{% set ns.a = [ns.a] %}{% endfor %}{{ ns.a == ns.a }}{{ "
+     "ns.a }}",
+     0, ""},
+    {"{% set ns = namespace(a=1) %}{% for i in range(2000) %}{% set ns.a = [ns.a] %}{% endfor %}{{ ns.a|tojson }}",
+     OL_ELIMIT, "deep"},
     {"{% set ns = namespace(a=1) %}{% set ns.b = ns %}{{ ns }}", OL_ELIMIT, "deep"},
     {"{% set ns = namespace() %}{% set ns.l = [ns] %}{{ [ns.l] == [ns.l] }}", 0, ""},
-    {"{% set ns = namespace(a=1) %}{% for i in range(2000) %}{% set ns.a = [ns.a] %}{% endfor %}{{ ns.a == [ns.a][0] }}",
+    {"{% set ns = namespace(a=1) %}{% for i in range(2000) %}{% set ns.a = [ns.a] %}{% endfor %}{{ ns.a == [ns.a][0] "
+     "}}",
      OL_ELIMIT, "deep"},
 };
 
@@ -161,13 +166,16 @@ START_TEST(deep_sources_are_refused)
         const char *begin, *part, *end;
         int code; /* 0: long, but not deep */
     } cases[] = {
-        {"{{ ", "(", "1", OL_EFORMAT},          {"{{ ", "[", "1", OL_ELIMIT},          {"{{ ", "{1:", "1", OL_ELIMIT},
-        {"{{ ", "-", "1 }}", OL_ELIMIT},        {"{{ ", "not ", "1 }}", OL_ELIMIT},    {"", "{% if 1 %}", "", OL_ELIMIT},
-        {"", "{% for x in y %}", "", OL_ELIMIT}, {"{{ 1", " + 1", " }}", OL_ELIMIT},   {"{{ x", ".y", " }}", OL_ELIMIT},
-        {"{{ x", "|list", " }}", OL_ELIMIT},    {"{{ x", "[0]", " }}", OL_ELIMIT},     {"{{ 1", " if 1 else 1", " }}", OL_ELIMIT},
-        {"{{ f", "()", " }}", OL_ELIMIT},       {"{{ 1", " ** 1", " }}", OL_ELIMIT},   {"{{ 1", " == 1", " }}", OL_ELIMIT},
-        {"{{ 1", " ~ 1", " }}", 0},             {"{{ [1", ", 1", "]|length }}", 0},
-        {"{% if 0 %}", "{% elif 0 %}", "{% endif %}", 0}, {"", "{% macro f() %}", "", OL_ELIMIT},
+        {"{{ ", "(", "1", OL_EFORMAT},           {"{{ ", "[", "1", OL_ELIMIT},
+        {"{{ ", "{1:", "1", OL_ELIMIT},          {"{{ ", "-", "1 }}", OL_ELIMIT},
+        {"{{ ", "not ", "1 }}", OL_ELIMIT},      {"", "{% if 1 %}", "", OL_ELIMIT},
+        {"", "{% for x in y %}", "", OL_ELIMIT}, {"{{ 1", " + 1", " }}", OL_ELIMIT},
+        {"{{ x", ".y", " }}", OL_ELIMIT},        {"{{ x", "|list", " }}", OL_ELIMIT},
+        {"{{ x", "[0]", " }}", OL_ELIMIT},       {"{{ 1", " if 1 else 1", " }}", OL_ELIMIT},
+        {"{{ f", "()", " }}", OL_ELIMIT},        {"{{ 1", " ** 1", " }}", OL_ELIMIT},
+        {"{{ 1", " == 1", " }}", OL_ELIMIT},     {"{{ 1", " ~ 1", " }}", 0},
+        {"{{ [1", ", 1", "]|length }}", 0},      {"{% if 0 %}", "{% elif 0 %}", "{% endif %}", 0},
+        {"", "{% macro f() %}", "", OL_ELIMIT},
     };
     struct chat_template *t = NULL;
     struct err e = {0};

@@ -29,10 +29,10 @@ static json_t *small_json(void)
 {
     json_t *root = json_pack(
         "{s:[{s:i,s:s,s:b,s:b},{s:i,s:s,s:b,s:b}],s:n,s:{s:s,s:b,s:b},s:n,s:{s:s,s:b,s:{s:i,s:i,s:i},s:[s,[s,s],s]}}",
-        "added_tokens", "id", 260, "content", "<s>", "special", 1, "normalized", 0, "id", 261, "content", "<t>", "special", 0,
-        "normalized", 0, "normalizer", "pre_tokenizer", "type", "ByteLevel", "add_prefix_space", 0, "use_regex", 1,
-        "post_processor", "model", "type", "BPE", "ignore_merges", 0, "vocab", "he", 256, "ll", 257, "hell", 258, "merges",
-        "h e", "l", "l", "he ll");
+        "added_tokens", "id", 260, "content", "<s>", "special", 1, "normalized", 0, "id", 261, "content", "<t>",
+        "special", 0, "normalized", 0, "normalizer", "pre_tokenizer", "type", "ByteLevel", "add_prefix_space", 0,
+        "use_regex", 1, "post_processor", "model", "type", "BPE", "ignore_merges", 0, "vocab", "he", 256, "ll", 257,
+        "hell", 258, "merges", "h e", "l", "l", "he ll");
     ck_assert_ptr_nonnull(root);
     json_t *vocab = json_object_get(json_object_get(root, "model"), "vocab");
     for (int i = 0; i < 256; i++) {
@@ -195,22 +195,28 @@ static const struct {
     {"added_tokens", "[{\"id\": 9999999, \"content\": \"x\"}]", OL_ELIMIT, "9999999"},
     {"added_tokens", "[{\"id\": 3, \"content\": \"x\", \"lstrip\": 1}]", OL_EFORMAT, "lstrip"},
     {"normalizer", "{\"type\": \"Lowercase\"}", OL_EUNSUPPORTED, "Lowercase"},
-    {"normalizer", "{\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"NFC\"}, {\"type\": \"NFKC\"}]}", OL_EUNSUPPORTED, "NFKC"},
+    {"normalizer", "{\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"NFC\"}, {\"type\": \"NFKC\"}]}",
+     OL_EUNSUPPORTED, "NFKC"},
     {"pre_tokenizer", "null", OL_EUNSUPPORTED, "ByteLevel"},
     {"pre_tokenizer", "{\"type\": \"Metaspace\"}", OL_EUNSUPPORTED, "Metaspace"},
     {"pre_tokenizer", "{\"type\": \"ByteLevel\"}", OL_EUNSUPPORTED, "add_prefix_space"},
     {"pre_tokenizer",
-     "{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"ByteLevel\", \"add_prefix_space\": false}, {\"type\": \"Digits\"}]}",
+     "{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"ByteLevel\", \"add_prefix_space\": false}, {\"type\": "
+     "\"Digits\"}]}",
      OL_EUNSUPPORTED, "after ByteLevel"},
     {"pre_tokenizer", "{\"type\": \"Split\", \"behavior\": \"Sideways\"}", OL_EUNSUPPORTED, "Sideways"},
     {"pre_tokenizer", "{\"type\": \"Split\", \"behavior\": \"Isolated\"}", OL_EFORMAT, "Regex"},
-    {"pre_tokenizer", "{\"type\": \"Split\", \"behavior\": \"Isolated\", \"pattern\": {\"Regex\": \"(\"}}", OL_EUNSUPPORTED, "\"(\""},
-    {"pre_tokenizer", "{\"type\": \"Split\", \"behavior\": \"Isolated\", \"pattern\": {\"Regex\": \"[a&&b]\"}}", OL_EUNSUPPORTED, "set"},
-    {"pre_tokenizer", "{\"type\": \"Split\", \"behavior\": \"Isolated\", \"pattern\": {\"Regex\": \"[a[b]]\"}}", OL_EUNSUPPORTED, "set"},
-    {"pre_tokenizer", "{\"type\": \"Split\", \"behavior\": \"Isolated\", \"pattern\": {\"Regex\": \"\\\\C\"}}", OL_EUNSUPPORTED, "\\C"},
+    {"pre_tokenizer", "{\"type\": \"Split\", \"behavior\": \"Isolated\", \"pattern\": {\"Regex\": \"(\"}}",
+     OL_EUNSUPPORTED, "\"(\""},
+    {"pre_tokenizer", "{\"type\": \"Split\", \"behavior\": \"Isolated\", \"pattern\": {\"Regex\": \"[a&&b]\"}}",
+     OL_EUNSUPPORTED, "set"},
+    {"pre_tokenizer", "{\"type\": \"Split\", \"behavior\": \"Isolated\", \"pattern\": {\"Regex\": \"[a[b]]\"}}",
+     OL_EUNSUPPORTED, "set"},
+    {"pre_tokenizer", "{\"type\": \"Split\", \"behavior\": \"Isolated\", \"pattern\": {\"Regex\": \"\\\\C\"}}",
+     OL_EUNSUPPORTED, "\\C"},
     {"post_processor", "{\"type\": \"BertProcessing\"}", OL_EUNSUPPORTED, "BertProcessing"},
-    {"post_processor", "{\"type\": \"TemplateProcessing\", \"single\": [{\"Sequence\": {}}, {\"SpecialToken\": {}}]}", OL_EUNSUPPORTED,
-     "post_processor"},
+    {"post_processor", "{\"type\": \"TemplateProcessing\", \"single\": [{\"Sequence\": {}}, {\"SpecialToken\": {}}]}",
+     OL_EUNSUPPORTED, "post_processor"},
     {"post_processor",
      "{\"type\": \"TemplateProcessing\", \"single\": [{\"SpecialToken\": {\"id\": \"<s>\"}}, {\"Sequence\": {}}], "
      "\"special_tokens\": {\"<s>\": {\"ids\": [300]}}}",
@@ -251,7 +257,8 @@ START_TEST(hostile_patterns_end)
     memset(text, 'a', sizeof text - 1);
     text[sizeof text - 1] = '!';
     snprintf(value, sizeof value,
-             "{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Split\", \"behavior\": \"Isolated\", \"pattern\": {\"Regex\": "
+             "{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Split\", \"behavior\": \"Isolated\", "
+             "\"pattern\": {\"Regex\": "
              "\"%s\"}}, {\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"use_regex\": false}]}",
              patterns[_i]);
     json_t *root = small_json();
@@ -327,7 +334,8 @@ START_TEST(opens_and_refuses_gguf)
         else {
             ck_assert_msg(!rc, "%s", e.message);
             assert_ids(t, "abxa<e>", 7, true, "2 0 3"); /* no token for "x", none for the unknown: dropped */
-            ck_assert(tokenizer_is_eog(t, 3) && tokenizer_eos(t) == 3 && tokenizer_bos(t) == -1 && !tokenizer_adds_bos(t));
+            ck_assert(tokenizer_is_eog(t, 3) && tokenizer_eos(t) == 3 && tokenizer_bos(t) == -1 &&
+                      !tokenizer_adds_bos(t));
         }
         tokenizer_close(t);
         gguf_close(g);
@@ -342,10 +350,10 @@ START_TEST(reads_a_directory)
 {
     static const char *const names[] = {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
                                         "generation_config.json", "chat_template.jinja"};
-    static const char *const texts[] = {"{\"eos_token\": \"<t>\", \"add_bos_token\": true, \"chat_template\": [{\"name\": \"rag\", "
-                                        "\"template\": \"no\"}, {\"name\": \"default\", \"template\": \"yes\"}]}",
-                                        "{\"bos_token\": {\"content\": \"<s>\"}, \"eos_token\": \"<s>\"}",
-                                        "{\"eos_token_id\": [65, 66, 99999]}"};
+    static const char *const texts[] = {
+        "{\"eos_token\": \"<t>\", \"add_bos_token\": true, \"chat_template\": [{\"name\": \"rag\", "
+        "\"template\": \"no\"}, {\"name\": \"default\", \"template\": \"yes\"}]}",
+        "{\"bos_token\": {\"content\": \"<s>\"}, \"eos_token\": \"<s>\"}", "{\"eos_token_id\": [65, 66, 99999]}"};
     char *folder = scratch_make();
     json_t *root = small_json();
     char *text = json_dumps(root, 0);
@@ -357,7 +365,8 @@ START_TEST(reads_a_directory)
     ck_assert_msg(!tokenizer_open_dir(folder, &t, &e), "%s", e.message);
     ck_assert_int_eq(tokenizer_bos(t), 260);
     ck_assert_int_eq(tokenizer_eos(t), 261);
-    ck_assert(tokenizer_adds_bos(t) && tokenizer_is_eog(t, 65) && tokenizer_is_eog(t, 261) && !tokenizer_is_eog(t, 260));
+    ck_assert(tokenizer_adds_bos(t) && tokenizer_is_eog(t, 65) && tokenizer_is_eog(t, 261) &&
+              !tokenizer_is_eog(t, 260));
     ck_assert_str_eq(tokenizer_chat_template(t), "yes");
     tokenizer_close(t);
     scratch_write(folder, names[4], "newest", 6);
