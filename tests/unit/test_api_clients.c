@@ -34,7 +34,8 @@ START_TEST(test_request_that_never_ends)
     int quiet = dial(), dripping = dial();
     char reply[10];
     send_text(quiet, "POST " CHAT " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{");
-    for (int i = 0; i < 50; i++) { /* for 5 s, where --request-s is 3: a byte each 100 ms never lets an idle timer run out */
+    for (int i = 0; i < 50;
+         i++) { /* for 5 s, where --request-s is 3: a byte each 100 ms never lets an idle timer run out */
         send(dripping, "G", 1, MSG_NOSIGNAL);
         usleep(100000);
         json_decref(ask("GET", "/version", "", 200));
@@ -60,7 +61,8 @@ START_TEST(test_slow_reader)
     snprintf(name, sizeof name, "%0120d", 0); /* stands in every event */
     snprintf(path, sizeof path, "/v1/adapters/%s", name);
     json_decref(ask("PUT", path, "{\"path\":\"/x\"}", 200));
-    snprintf(body, sizeof body, "{\"model\":\"%s\",\"prompt\":\"x\",\"stream\":true,\"max_tokens\":900,\"n\":16}", name);
+    snprintf(body, sizeof body, "{\"model\":\"%s\",\"prompt\":\"x\",\"stream\":true,\"max_tokens\":900,\"n\":16}",
+             name);
     send_text(fd, "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n%s", strlen(body),
               body);
     usleep(100000);
