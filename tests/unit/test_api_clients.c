@@ -34,8 +34,8 @@ START_TEST(test_request_that_never_ends)
     int quiet = dial(), dripping = dial();
     char reply[10];
     send_text(quiet, "POST " CHAT " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{");
-    for (int i = 0; i < 50;
-         i++) { /* for 5 s, where --request-s is 3: a byte each 100 ms never lets an idle timer run out */
+    /* For 5 s, where --request-s is 3: a byte each 100 ms never lets an idle timer run out. */
+    for (int i = 0; i < 50; i++) {
         send(dripping, "G", 1, MSG_NOSIGNAL);
         usleep(100000);
         json_decref(ask("GET", "/version", "", 200));
