@@ -5,13 +5,13 @@
 #include <immintrin.h>
 
 #define LANES 8
-#define QUANT_VECTORS(R) ((R) <= 2 ? 2 : 1)
+#define QUANT_VECTORS(R) ((R) == 1 ? 2 : 1)
 #ifdef MATMUL_SMALL_TILES
 #define ROWS_MAX 2
 #define FLOAT_VECTORS(R) 2
 #else
-#define ROWS_MAX 4
-#define FLOAT_VECTORS(R) ((R) == 1 ? 8 : (R) == 2 ? 4 : 2)
+#define ROWS_MAX 8
+#define FLOAT_VECTORS(R) ((R) == 1 ? 8 : (R) == 2 ? 4 : (R) <= 4 ? 2 : 1)
 #endif
 #define INLINE static inline __attribute__((always_inline))
 
