@@ -24,7 +24,8 @@ static void put(const void *items, size_t n, size_t item_bytes)
 {
     uint32_t count = (uint32_t)n;
     fwrite(&count, sizeof count, 1, stdout);
-    fwrite(items, item_bytes, n, stdout);
+    if (n)
+        fwrite(items, item_bytes, n, stdout);
     fflush(stdout);
 }
 
