@@ -58,7 +58,7 @@ static int store_failed(struct api_error *e, const struct err *why, const char *
 struct load {
     struct app *app;
     atomic_int references; /* the request's and the worker's */
-    struct stream *stream; /* only to wake the request */
+    struct http_stream *stream; /* only to wake the request */
     char *name, *path;     /* owned */
     bool replace, pinned;
     bool plain;            /* answer as vLLM does: a line of text */
@@ -70,7 +70,7 @@ static void load_release(void *user)
     struct load *l = user;
     if (atomic_fetch_sub(&l->references, 1) != 1)
         return;
-    stream_release(l->stream);
+    http_stream_release(l->stream);
     free(l->name);
     free(l->path);
     free(l);
@@ -82,7 +82,7 @@ static void load_run(void *user)
     struct err why = {0};
     if (adapter_load(engine_adapters(l->app->engine), l->name, l->path, l->replace, l->pinned, &why) != 0)
         store_failed(&l->failure, &why, l->plain ? "lora_path" : "path");
-    stream_wake(l->stream);
+    http_stream_wake(l->stream);
     load_release(l);
 }
 
@@ -109,13 +109,13 @@ static int load_start(struct app *app, struct http_request *r, const struct load
         return api_fail(e, 400, wanted->plain ? "lora_name" : "name", "already_exists",
                         "'%.127s' is the base model's name", wanted->name);
     struct load *l = malloc(sizeof *l);
-    struct stream *stream = stream_open(1);
+    struct http_stream *stream = http_stream_open(1);
     char *name = strdup(wanted->name), *path = strdup(wanted->path);
     if (!l || !stream || !name || !path) {
         free(l);
         free(name);
         free(path);
-        stream_release(stream);
+        http_stream_release(stream);
         return api_fail(e, 503, NULL, "no_memory", "no memory to load an adapter");
     }
     *l = *wanted;

@@ -24,7 +24,7 @@ struct generation {
     struct params params; /* model and user are dead after the handler returned */
     struct prompts prompts;
     struct format format;
-    struct stream *stream;
+    struct http_stream *stream;
     int references;       /* the HTTP request's, and one per submitted part */
     int n_running;        /* parts, and one while they are being submitted */
     bool gone;            /* nobody reads: write nothing more */
@@ -55,7 +55,7 @@ static void destroy(struct generation *g)
     prompts_deinit(&g->prompts);
     format_deinit(&g->format);
     buf_deinit(&g->event);
-    stream_release(g->stream);
+    http_stream_release(g->stream);
     pthread_mutex_destroy(&g->lock);
     free(g);
 }
@@ -75,11 +75,11 @@ static void release(struct generation *g)
 static bool send(struct generation *g)
 {
     if (buf_failed(&g->event)) {
-        stream_end(g->stream, false);
+        http_stream_end(g->stream, false);
         return false;
     }
     g->written = g->written || g->event.len > 0;
-    bool ok = g->event.len == 0 || stream_write(g->stream, g->event.data, g->event.len);
+    bool ok = g->event.len == 0 || http_stream_write(g->stream, g->event.data, g->event.len);
     buf_reset(&g->event);
     return ok;
 }
@@ -133,11 +133,11 @@ static void add_usage(struct usage *sum, const struct usage *u, bool first_of_pr
 static void finish(struct generation *g)
 {
     if (!g->params.stream) {
-        stream_wake(g->stream);
+        http_stream_wake(g->stream);
         return;
     }
     if (g->failure.status && !g->written) {
-        stream_wake(g->stream); /* `ready` still chooses the status, unless the head is out */
+        http_stream_wake(g->stream); /* `ready` still chooses the status, unless the head is out */
     } else if (g->failure.status) {
         buf_add_str(&g->event, "data: ");
         api_error_json(&g->failure, &g->event);
@@ -148,7 +148,7 @@ static void finish(struct generation *g)
         format_done(&g->event);
     }
     send(g);
-    stream_end(g->stream, true);
+    http_stream_end(g->stream, true);
 }
 
 static void on_end(void *user, enum engine_end end, const struct usage *usage, const struct err *why)
@@ -327,12 +327,12 @@ static struct generation *create(struct app *app, enum route route, struct param
     int n = prompts->n * params->n;
     struct part *parts = calloc((size_t)n, sizeof *parts);
     struct choice *choices = calloc((size_t)n, sizeof *choices);
-    struct stream *stream = stream_open(MAX_UNSENT_BYTES);
+    struct http_stream *stream = http_stream_open(MAX_UNSENT_BYTES);
     if (!g || !parts || !choices || !stream) {
         free(g);
         free(parts);
         free(choices);
-        stream_release(stream);
+        http_stream_release(stream);
         params_deinit(params);
         prompts_deinit(prompts);
         return NULL;
@@ -376,6 +376,6 @@ int generation_answer(struct app *app, struct http_request *r, enum route route,
     g->params.model = g->params.user = NULL; /* the body goes with http_wait */
     http_wait(r, g->stream, &(struct http_wait){.ready = ready, .gone = gone, .done = done, .user = g});
     if (!wait_for_token)
-        stream_wake(g->stream);
+        http_stream_wake(g->stream);
     return 0;
 }

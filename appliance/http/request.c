@@ -56,13 +56,13 @@ void request_close(struct http_request *r, bool sent)
 {
     watch_disarm(r->server->watch, r->ticket); /* from here on `gone` is neither running nor coming */
     if (r->stream)
-        stream_detach(r->stream);
+        http_stream_detach(r->stream);
     if (r->waits) {
         if (!sent && !r->gone)
             r->wait.gone(r->wait.user);
         r->wait.done(r->wait.user);
     }
-    stream_release(r->stream);
+    http_stream_release(r->stream);
     drop_body(r);
     if (r->active)
         atomic_fetch_sub(&r->server->active, 1);
@@ -138,9 +138,9 @@ bool request_advance(struct http_request *r)
             r->route->handle(r->server->app, r);
     }
     if (r->phase == PHASE_ASLEEP) {
-        if (stream_suspend(r->stream))
+        if (http_stream_suspend(r->stream))
             return true;
-        if (stream_failed(r->stream))
+        if (http_stream_failed(r->stream))
             return false;
         r->wait.ready(r->wait.user, r);
     }
@@ -154,17 +154,17 @@ static void gone(void *user, bool hung_up)
     r->gone = true;
     r->wait.gone(r->wait.user);
     if (hung_up)
-        stream_end(r->stream, false);
+        http_stream_end(r->stream, false);
 }
 
-void http_wait(struct http_request *r, struct stream *stream, const struct http_wait *wait)
+void http_wait(struct http_request *r, struct http_stream *stream, const struct http_wait *wait)
 {
     r->wait = *wait;
     r->waits = true;
-    r->stream = stream_ref(stream);
+    r->stream = http_stream_ref(stream);
     r->phase = PHASE_ASLEEP;
     drop_body(r);
-    stream_attach(stream, r->connection);
+    http_stream_attach(stream, r->connection);
     watch_arm(r->server->watch, r->ticket, gone, r);
 }
 
@@ -189,10 +189,10 @@ void http_respond(struct http_request *r, int status, const char *content_type, 
     queue(r, status, content_type, MHD_create_response_from_buffer(n, (void *)(uintptr_t)bytes, MHD_RESPMEM_MUST_COPY));
 }
 
-void http_respond_stream(struct http_request *r, int status, const char *content_type, struct stream *stream)
+void http_respond_stream(struct http_request *r, int status, const char *content_type, struct http_stream *stream)
 {
     http_respond_header(r, "Cache-Control", "no-cache");
-    queue(r, status, content_type, stream_response(stream));
+    queue(r, status, content_type, http_stream_response(stream));
 }
 
 void http_respond_header(struct http_request *r, const char *name, const char *value)

@@ -24,16 +24,16 @@ const char *http_request_id(const struct http_request *);                      /
 
 /* Answers, once per request. The bytes are copied. */
 void http_respond(struct http_request *, int status, const char *content_type, const void *bytes, size_t n);
-void http_respond_stream(struct http_request *, int status, const char *content_type, struct stream *);
+void http_respond_stream(struct http_request *, int status, const char *content_type, struct http_stream *);
 void http_respond_header(struct http_request *, const char *name, const char *value); /* before responding */
 
 struct http_wait {
-    void (*ready)(void *user, struct http_request *); /* in a server thread, after stream_wake: must respond */
+    void (*ready)(void *user, struct http_request *); /* in a server thread, after http_stream_wake: must respond */
     void (*gone)(void *user); /* from any thread, at most once: give up. The client hung up, or the server stops */
     void (*done)(void *user); /* the last call, exactly once: the request is over, however it ended */
     void *user;
 };
 /* The last thing a handler does. Takes a reference on the stream. */
-void http_wait(struct http_request *, struct stream *, const struct http_wait *);
+void http_wait(struct http_request *, struct http_stream *, const struct http_wait *);
 
 #endif

@@ -49,7 +49,7 @@ struct http_request {
     size_t body_charged;     /* of server->body_bytes */
     struct { const char *name; char value[96]; } headers[MAX_RESPONSE_HEADERS];
     int n_headers;
-    struct stream *stream;   /* waited on, or sending */
+    struct http_stream *stream;   /* waited on, or sending */
     struct http_wait wait;
     bool waits;              /* http_wait was called: `done` is owed */
     bool gone;               /* wait.gone was called */

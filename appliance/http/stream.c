@@ -10,7 +10,7 @@
 
 enum { BLOCK_BYTES = 16 * 1024 };
 
-struct stream {
+struct http_stream {
     pthread_mutex_t lock;
     int references;
     struct MHD_Connection *connection; /* NULL before attach and after detach */
@@ -21,9 +21,9 @@ struct stream {
     size_t sent;                       /* bytes at the front of `out` that the client has */
 };
 
-struct stream *stream_open(size_t max_bytes)
+struct http_stream *http_stream_open(size_t max_bytes)
 {
-    struct stream *s = calloc(1, sizeof *s);
+    struct http_stream *s = calloc(1, sizeof *s);
     if (!s)
         return NULL;
     pthread_mutex_init(&s->lock, NULL);
@@ -32,7 +32,7 @@ struct stream *stream_open(size_t max_bytes)
     return s;
 }
 
-struct stream *stream_ref(struct stream *s)
+struct http_stream *http_stream_ref(struct http_stream *s)
 {
     pthread_mutex_lock(&s->lock);
     s->references++;
@@ -40,7 +40,7 @@ struct stream *stream_ref(struct stream *s)
     return s;
 }
 
-void stream_release(struct stream *s)
+void http_stream_release(struct http_stream *s)
 {
     if (!s)
         return;
@@ -55,7 +55,7 @@ void stream_release(struct stream *s)
 }
 
 /* Suspension happens under the lock too, so a resume can never overtake it. */
-static void wake_locked(struct stream *s)
+static void wake_locked(struct http_stream *s)
 {
     s->news = true;
     if (!s->suspended)
@@ -64,7 +64,7 @@ static void wake_locked(struct stream *s)
     MHD_resume_connection(s->connection);
 }
 
-bool stream_write(struct stream *s, const void *bytes, size_t n)
+bool http_stream_write(struct http_stream *s, const void *bytes, size_t n)
 {
     pthread_mutex_lock(&s->lock);
     if (!s->failed && !s->ended) {
@@ -82,7 +82,7 @@ bool stream_write(struct stream *s, const void *bytes, size_t n)
     return ok;
 }
 
-void stream_end(struct stream *s, bool complete)
+void http_stream_end(struct http_stream *s, bool complete)
 {
     pthread_mutex_lock(&s->lock);
     s->ended = true;
@@ -92,21 +92,21 @@ void stream_end(struct stream *s, bool complete)
     pthread_mutex_unlock(&s->lock);
 }
 
-void stream_wake(struct stream *s)
+void http_stream_wake(struct http_stream *s)
 {
     pthread_mutex_lock(&s->lock);
     wake_locked(s);
     pthread_mutex_unlock(&s->lock);
 }
 
-void stream_attach(struct stream *s, struct MHD_Connection *connection)
+void http_stream_attach(struct http_stream *s, struct MHD_Connection *connection)
 {
     pthread_mutex_lock(&s->lock);
     s->connection = connection;
     pthread_mutex_unlock(&s->lock);
 }
 
-void stream_detach(struct stream *s)
+void http_stream_detach(struct http_stream *s)
 {
     pthread_mutex_lock(&s->lock);
     s->connection = NULL;
@@ -115,7 +115,7 @@ void stream_detach(struct stream *s)
     pthread_mutex_unlock(&s->lock);
 }
 
-bool stream_suspend(struct stream *s)
+bool http_stream_suspend(struct http_stream *s)
 {
     pthread_mutex_lock(&s->lock);
     bool sleep = !s->news && s->connection;
@@ -128,7 +128,7 @@ bool stream_suspend(struct stream *s)
     return sleep;
 }
 
-bool stream_failed(struct stream *s)
+bool http_stream_failed(struct http_stream *s)
 {
     pthread_mutex_lock(&s->lock);
     bool failed = s->failed;
@@ -138,7 +138,7 @@ bool stream_failed(struct stream *s)
 
 static ssize_t read_block(void *user, uint64_t position, char *to, size_t max)
 {
-    struct stream *s = user;
+    struct http_stream *s = user;
     (void)position;
     ssize_t n = 0;
     pthread_mutex_lock(&s->lock);
@@ -160,13 +160,13 @@ static ssize_t read_block(void *user, uint64_t position, char *to, size_t max)
     return n;
 }
 
-static void free_response(void *user) { stream_release(user); }
+static void free_response(void *user) { http_stream_release(user); }
 
-struct MHD_Response *stream_response(struct stream *s)
+struct MHD_Response *http_stream_response(struct http_stream *s)
 {
     struct MHD_Response *r =
-        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, read_block, stream_ref(s), free_response);
+        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, read_block, http_stream_ref(s), free_response);
     if (!r)
-        stream_release(s);
+        http_stream_release(s);
     return r;
 }

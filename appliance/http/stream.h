@@ -11,16 +11,18 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-struct stream;
+struct http_stream;
 
 /* NULL without memory. max_bytes: how much may wait for a slow reader. */
-struct stream *stream_open(size_t max_bytes);
-struct stream *stream_ref(struct stream *);
-void stream_release(struct stream *);
+struct http_stream *http_stream_open(size_t max_bytes);
+struct http_stream *http_stream_ref(struct http_stream *);
+void http_stream_release(struct http_stream *);
 
 /* From any thread. False once the stream has failed or its client is gone: nothing more will be sent. */
-bool stream_write(struct stream *, const void *bytes, size_t n);
-void stream_end(struct stream *, bool complete); /* complete = false: the connection is cut, so the client notices */
-void stream_wake(struct stream *);               /* runs the request's `ready` (request.h) in a server thread */
+bool http_stream_write(struct http_stream *, const void *bytes, size_t n);
+/* complete = false: the connection is cut, so the client notices. */
+void http_stream_end(struct http_stream *, bool complete);
+/* Runs the request's `ready` (request.h) in a server thread. */
+void http_stream_wake(struct http_stream *);
 
 #endif

@@ -6,17 +6,17 @@
 
 #include <microhttpd.h>
 
-/* Ties the stream to its connection; stream_detach comes before that connection is closed or reused. */
-void stream_attach(struct stream *, struct MHD_Connection *);
-void stream_detach(struct stream *);
+/* Ties the stream to its connection; http_stream_detach comes before that connection is closed or reused. */
+void http_stream_attach(struct http_stream *, struct MHD_Connection *);
+void http_stream_detach(struct http_stream *);
 
 /* Called from the access handler: suspends the connection until the stream has something to say. False: it already
  * has, and the caller goes on at once. */
-bool stream_suspend(struct stream *);
+bool http_stream_suspend(struct http_stream *);
 
-bool stream_failed(struct stream *); /* over its maximum, cut, or without a client */
+bool http_stream_failed(struct http_stream *); /* over its maximum, cut, or without a client */
 
 /* A chunked response that sends the stream's bytes; takes a reference of its own. NULL without memory. */
-struct MHD_Response *stream_response(struct stream *);
+struct MHD_Response *http_stream_response(struct http_stream *);
 
 #endif
