@@ -98,7 +98,6 @@ int adapter_store_open(const struct adapter_store_config *c, struct adapter_stor
 
 static void free_entry(struct adapter_entry *entry)
 {
-    entry->version->current = false;
     adapter_unref_locked(entry->version);
     free(entry);
 }
@@ -170,12 +169,10 @@ static int point_name(struct adapter_store *s, struct adapter *a, bool replace, 
         if ((uint32_t)++s->n_entries > s->n_buckets)
             grow_buckets(s);
     } else {
-        entry->version->current = false;
         adapter_unref_locked(entry->version);
     }
     entry->version = a;
     entry->error[0] = 0;
-    a->current = true;
     adapter_store_notify(s);
     return 0;
 }
@@ -378,9 +375,10 @@ bool adapter_is_pinned(struct adapter *a) { return read_flag(a, &a->pinned); }
 
 void adapter_set_in_pages(struct adapter *a, bool in_pages)
 {
-    pthread_mutex_lock(&a->store->mutex);
+    struct adapter_store *s = a->store; /* out of the pages, another thread's release may free the version */
+    pthread_mutex_lock(&s->mutex);
     a->in_pages = in_pages;
-    pthread_mutex_unlock(&a->store->mutex);
+    pthread_mutex_unlock(&s->mutex);
 }
 
 struct adapter *adapter_store_take_retired(struct adapter_store *s)

@@ -28,7 +28,6 @@ struct adapter {
     int32_t refs;
     int32_t requests_now;
     int32_t wants;              /* holders that need the host image */
-    bool current;               /* its name points to it */
     bool pinned, revoked, in_pages;
     enum image_state state;
     struct adapter_image image; /* .pages NULL unless READY; the rest stays valid once read */

@@ -25,7 +25,6 @@ void engine_sync_adapters(struct engine *e)
     while ((r = residency_take_changed(&e->sched.adapters))) {
         struct adapter *a = adapter_of(r);
         bool want = r->n_waiting > 0 && !r->resident;
-        adapter_set_in_pages(a, r->resident);
         r->pinned = adapter_is_pinned(a);
         if (want && !r->held) {
             struct err ignored;
@@ -33,9 +32,11 @@ void engine_sync_adapters(struct engine *e)
             r->held = true;
             look_for_image(r, &ignored); /* in host memory already, perhaps */
         } else if (!want && r->held) {
-            adapter_unwant(a);
             r->held = r->ready = false;
+            adapter_unwant(a);
         }
+        /* Last: once out of the pages and without references, any thread may free it. */
+        adapter_set_in_pages(a, r->resident);
     }
 }
 

@@ -557,6 +557,61 @@ START_TEST(load_without_cache)
 }
 END_TEST
 
+/* Names are replaced, unloaded and registered again while requests run on them; some references are never used. */
+static void *churn_client(void *arg)
+{
+    struct load *l = arg;
+    for (int i = 0; i < l->requests; i++) {
+        struct client *c = client_new(1 + rand_r(&l->seed) % 60, 1 + rand_r(&l->seed) % 20);
+        struct err err;
+        int k = rand_r(&l->seed) % 4;
+        char name[8];
+        snprintf(name, sizeof name, "a%d", k);
+        int rc = adapter_acquire(engine_adapters(l->engine), name, &c->request.adapter, &err);
+        c->adapter_value = 1000u * (unsigned)(k + 1);
+        if (rc == 0 && rand_r(&l->seed) % 4 == 0) {
+            adapter_release(c->request.adapter);
+        } else if (rc == 0) {
+            rc = client_submit(c, l->engine, &err);
+            CHECK(rc == 0);
+            client_wait(c);
+            client_check(c);
+            CHECK(c->end == END_LENGTH || c->end == END_CANCELLED);
+        }
+        client_free(c);
+    }
+    return NULL;
+}
+
+START_TEST(adapters_change_under_load)
+{
+    enum { THREADS = 5 };
+    struct fake_model m = {0};
+    struct err err;
+    struct engine *e = open_with_adapters(&m, (struct engine_config){.max_seqs = 4, .max_rows = 16}, 16, 4, 2);
+    struct load l[THREADS];
+    pthread_t t[THREADS];
+    unsigned seed = 4;
+    for (int i = 0; i < THREADS; i++) {
+        l[i] = (struct load){.engine = e, .seed = (unsigned)i + 1, .requests = 150};
+        ck_assert_int_eq(pthread_create(&t[i], NULL, churn_client, &l[i]), 0);
+    }
+    for (int i = 0; i < 400; i++) {
+        char name[8], path[600];
+        snprintf(name, sizeof name, "a%d", rand_r(&seed) % 4);
+        snprintf(path, sizeof path, "%s/%s", folder, name);
+        if (rand_r(&seed) % 2)
+            ck_assert_int_eq(adapter_load(engine_adapters(e), name, path, true, rand_r(&seed) % 2, &err), 0);
+        else if (adapter_unload(engine_adapters(e), name, rand_r(&seed) % 2, &err) == 0)
+            ck_assert_int_eq(adapter_register(engine_adapters(e), name, path, false, &err), 0);
+        usleep(200);
+    }
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(t[i], NULL);
+    close_all(e, &m);
+}
+END_TEST
+
 START_TEST(close_under_load)
 {
     enum { N = 20 };
@@ -601,6 +656,7 @@ int main(void)
     tcase_add_test(t, load_with_room);
     tcase_add_test(t, load_under_pressure);
     tcase_add_test(t, load_without_cache);
+    tcase_add_test(t, adapters_change_under_load);
     tcase_add_test(t, close_under_load);
     suite_add_tcase(suite, t);
     SRunner *runner = srunner_create(suite);
