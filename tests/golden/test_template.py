@@ -10,6 +10,7 @@ import os
 import pathlib
 import subprocess
 
+import gguf
 import pytest
 from transformers.utils.chat_template_utils import _compile_jinja_template
 
@@ -18,6 +19,7 @@ from conversations import CONVERSATIONS, variables
 HERE = pathlib.Path(__file__).resolve().parent
 BUILD = pathlib.Path(os.environ.get("OPENLORA_BUILD", HERE.parents[1] / "build"))
 TEMPLATES = sorted((HERE / "templates").glob("*.jinja"))
+DEFAULT_MODEL = pathlib.Path.home() / ".cache/openlora/SmolLM2-135M-Instruct.Q4_1.gguf"
 SNIPPET_VARIABLES = {
     "messages": CONVERSATIONS[4], "x": 5, "f": 2.5, "s": "  Hello wOrld-foo (bar)  ", "n": None, "t": True, "l": [3, 1, 2],
     "d": {"b": 1, "a": "two", "C": [1, 2]}, "e": [], "u": "straße ÉCOLE", "big": 1e22, "small": 1e-7,
@@ -73,6 +75,11 @@ def test_real_template(ours, path):
     rendered = [text for text in texts if text is not None]
     assert len(rendered) * 3 >= len(texts), "most conversations fail in both: the comparison says little"
     assert len(set(rendered)) > 5
+
+
+def test_default_model(ours):
+    template = gguf.GGUFReader(DEFAULT_MODEL).fields["tokenizer.chat_template"].contents()
+    assert sum(same(ours, template, values) is not None for values in variables()) > 30
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
