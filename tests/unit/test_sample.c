@@ -353,6 +353,30 @@ START_TEST(filters_keep_what_a_sort_keeps)
 }
 END_TEST
 
+/* Weights 2, 1, 1, 1, less: top-k 2 keeps the ties too, 5 in all, of which top-p 0.5 needs more than the first. */
+START_TEST(ties_with_the_last_one_kept_are_kept)
+{
+    struct world w;
+    int counts[20] = {0};
+    open_world(&w, 20);
+    for (int row = 0; row < MAX_ROWS; row++) {
+        struct step_sample *p = add_row(&w);
+        p->temperature = 1.0f;
+        p->top_k = 2;
+        p->top_p = 0.5f;
+        p->choice = (uint32_t)row;
+        for (int i = 0; i < 20; i++)
+            row_logits(&w, row)[i] = i == 3 ? logf(2.0f) : i == 4 || i == 9 || i == 17 ? 0.0f : -0.5f;
+    }
+    run_all(&w);
+    for (int row = 0; row < MAX_ROWS; row++)
+        counts[w.results[row].token]++;
+    ck_assert(counts[3] && counts[4] && counts[9] && counts[17]);
+    ck_assert_int_eq(counts[3] + counts[4] + counts[9] + counts[17], MAX_ROWS);
+    release(&w.blocks);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("sample");
@@ -366,6 +390,7 @@ int main(void)
     tcase_add_test(tests, penalties_follow_their_formulas);
     tcase_add_loop_test(tests, draws_follow_the_distribution, 0, 6);
     tcase_add_test(tests, filters_keep_what_a_sort_keeps);
+    tcase_add_test(tests, ties_with_the_last_one_kept_are_kept);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }
