@@ -8,7 +8,9 @@
  *    s[j] += s[j+8], s[j] += s[j+4], s[j] += s[j+2], s[j] += s[j+1].
  *  - sum16(a): the same with additions in place of fmaf; max is exact in any order.
  *  - exp_(x): kernels/cpu/math.h (Cody–Waite reduction, polynomial by fmaf); x < −87.33 gives 0.
- *  - quantize: per row and block of 32: d = max|x| / 127, q = rint(x · (127 / max|x|)) (all 0 when max is 0).
+ *  - quantize: per row and block of 32: d = max|x| / 127, q = rint(x · (127 / max|x|)); all 0 when 127 / max|x| is
+ *    not finite.
+ *  - rope: (a, b) → (a·c − b·s, b·c + a·s): two products, then one difference or sum.
  *  - matmul, quantized weights: acc = 0; for each block of 32 columns, ascending:
  *      symmetric types: acc = fmaf((float)idot, dw·da, acc), idot = Σ (q_w − offset)·q_a exact in int32
  *      (Q6_K: idot = sc0·idot0 + sc1·idot1 over its two sub-blocks of 16, exact; dw = the super-block's d)
@@ -23,6 +25,7 @@
  *    o[d] = fmaf chain over t of p[t]·v[t][d]. Splits are folded in ascending order: with M = max(m, m'),
  *    a = exp_(m − M), b = exp_(m' − M): l = fmaf(l', b, l·a), o = fmaf(o', b, o·a). Result o / l.
  *  - silu_mul: (g / (1 + exp_(−g))) · u.
+ *  - sample: kernels/cpu/sample.h; probabilities become integers rint(exp_ · 2^30), so that sums are exact in any order.
  * Fused operations equal the composition they name.
  *
  * EXECUTION: operations are enqueued on a stream in order; `submit` checks what was enqueued (bad arguments fail
@@ -84,7 +87,7 @@ struct weight_part {
 
 /* Activations of a product: float32, and int8 with per-block meta when some product reads them quantized. */
 struct act {
-    dptr f32; /* (rows, pad_cols(cols)) */
+    dptr f32; /* (rows, pad_cols(cols)); always there */
     dptr q8;  /* (rows, q8_row_bytes(cols)), or 0 */
 };
 

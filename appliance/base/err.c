@@ -27,8 +27,14 @@ int err_prefix(struct err *e, const char *format, ...)
     va_start(ap, format);
     int n = vsnprintf(e->message, sizeof e->message, format, ap);
     va_end(ap);
-    if (n >= 0 && (size_t)n < sizeof e->message)
-        snprintf(e->message + n, sizeof e->message - (size_t)n, ": %s", old);
+    size_t at = n < 0 ? 0 : (size_t)n < sizeof e->message ? (size_t)n : sizeof e->message - 1;
+    const char *parts[] = {": ", old}; /* what does not fit is cut off at the end */
+    for (size_t i = 0; i < 2; i++) {
+        size_t room = sizeof e->message - 1 - at, len = strlen(parts[i]);
+        memcpy(e->message + at, parts[i], len < room ? len : room);
+        at += len < room ? len : room;
+    }
+    e->message[at] = 0;
     return e->code;
 }
 
