@@ -1,3 +1,5 @@
+/* The trie's edges live in one hash map. Searching walks the trie from every position: O(text × longest token), which
+ * is the text's length for all but pathological token lists. */
 #include "model/added_tokens.h"
 
 #include "model/utf8.h"
@@ -105,6 +107,7 @@ static uint32_t char_before(const char *text, size_t at, size_t *start)
     return c;
 }
 
+/* Is the match next to a letter, digit or "_", on either side? */
 static bool inside_word(const char *text, size_t len, size_t start, size_t end)
 {
     size_t ignored;
@@ -114,6 +117,7 @@ static bool inside_word(const char *text, size_t len, size_t start, size_t end)
     return end < len && utf8_scan(text + end, len - end, &c) > 0 && is_word(c);
 }
 
+/* Extends the match over the white space that its token takes along; never back over what was matched before. */
 static void swallow_space(const struct added_token *token, const char *text, size_t len, size_t from,
                           struct added_match *m)
 {

@@ -1,3 +1,5 @@
+/* Blocks of 16 KiB, or of one larger piece, are chained and freed together. A block comes zeroed from calloc and is
+ * used once, so every piece is zeroed without a second pass over it. */
 #include "model/arena.h"
 
 #include <stdalign.h>

@@ -1,3 +1,10 @@
+/* The word is a doubly linked list of symbols in an array. A heap holds the candidates for joining, lowest rank first
+ * and leftmost among equals, as (rank << 32 | position). Joining two symbols makes the candidates of their neighbours
+ * out of date; those stay in the heap and are recognised when they come up, since a symbol always knows the rank of
+ * its current pair.
+ *
+ * Known pitfall: a scan for the lowest pair per step is simpler and faster for short words, but a client may send one
+ * word of megabytes, where it would take hours. */
 #include "model/bpe.h"
 
 #include <stdlib.h>
@@ -163,6 +170,7 @@ static int32_t split_bytes(const struct bpe *b, const char *word, size_t len, st
     return n;
 }
 
+/* At most one join per symbol, each with at most two new candidates. */
 static void merge_all(const struct bpe *b, struct bpe_work *w)
 {
     while (w->n_heap) {

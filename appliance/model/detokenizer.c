@@ -1,3 +1,5 @@
+/* Tokens are bytes, and a character may be spread over several tokens: what cannot be shown yet waits in the four
+ * bytes of the detokenizer. Equal to decoding all at once, wherever the tokens are cut. */
 #include "model/tokenizer.h"
 
 #include "model/utf8.h"

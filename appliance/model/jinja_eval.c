@@ -1,3 +1,7 @@
+/* Expressions. Recursion follows the tree, whose height the parser bounds, and macro calls, which r->depth bounds.
+ *
+ * Undefined is a value: it prints as nothing, is false and iterates over nothing, but its attributes, and arithmetic
+ * with it, are errors. Templates rely on both. */
 #include "model/jinja_eval.h"
 
 #include "model/utf8.h"
@@ -17,6 +21,7 @@ void jinja_set_variable(struct jinja_run *r, struct jinja_scope *s, struct text 
                   v);
 }
 
+/* Innermost scope first; functions last, so that variables may hide them. */
 static struct jinja_value find_variable(struct jinja_run *r, struct text name)
 {
     for (const struct jinja_scope *s = r->scope; s; s = s->parent) {
@@ -28,6 +33,7 @@ static struct jinja_value find_variable(struct jinja_run *r, struct text name)
     return f ? (struct jinja_value){.type = JINJA_FUNCTION, .function = f} : jinja_undefined(name);
 }
 
+/* The attributes of "loop". Computed together, since templates ask for few of them and seldom. */
 static struct jinja_value loop_attribute(const struct jinja_loop *l, struct text name)
 {
     int64_t n = (int64_t)l->items->n, i = (int64_t)l->index;
@@ -47,6 +53,7 @@ static struct jinja_value loop_attribute(const struct jinja_loop *l, struct text
     return jinja_undefined(name);
 }
 
+/* Methods hide keys: {"items": 1}.items is the method, and {"items": 1}["items"] is 1, as in Jinja. */
 struct jinja_value jinja_attribute(struct jinja_run *r, struct jinja_value v, struct text name)
 {
     if (v.type == JINJA_UNDEFINED)
@@ -78,6 +85,7 @@ static struct jinja_value character(struct jinja_run *r, struct text s, int64_t 
     return jinja_undefined((struct text){"index", 5});
 }
 
+/* Keys come first here; a name that is no key may still be a method. */
 struct jinja_value jinja_item(struct jinja_run *r, struct jinja_value v, struct jinja_value key)
 {
     if (v.type == JINJA_DICT && v.dict) {
@@ -165,6 +173,7 @@ static struct jinja_value eval_unary(struct jinja_run *r, const struct jinja_nod
     return n->op.op == OP_POSITIVE ? v : jinja_binary(r, OP_MULTIPLY, v, jinja_int(-1));
 }
 
+/* "and" and "or" give one of their operands and leave the right one alone where the left one decides. */
 static struct jinja_value eval_binary(struct jinja_run *r, const struct jinja_node *n)
 {
     struct jinja_value left = jinja_eval(r, n->op.left);

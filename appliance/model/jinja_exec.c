@@ -1,4 +1,5 @@
-/* Statements. */
+/* Statements. A loop's pass, a macro's call and a block of {% set %} or {% filter %} have variables of their own, which
+ * end with them; `if` has not. A namespace is how templates carry values out of a loop. */
 #include "model/jinja_eval.h"
 
 static enum jinja_flow exec_statement(struct jinja_run *r, const struct jinja_node *n);
@@ -14,6 +15,7 @@ enum jinja_flow jinja_exec(struct jinja_run *r, const struct jinja_node *list)
     return flow;
 }
 
+/* Redirects what statements write for as long as they run. */
 struct jinja_value jinja_capture(struct jinja_run *r, const struct jinja_node *list)
 {
     struct buf text, *before = r->out;
@@ -129,6 +131,7 @@ static struct jinja_value captured_block(struct jinja_run *r, const struct jinja
     return n->set.filters ? jinja_apply_chain(r, n->set.filters, text) : text;
 }
 
+/* A macro remembers the scope it was defined in and looks its names up there when it is called. */
 static void exec_macro(struct jinja_run *r, const struct jinja_node *n)
 {
     struct jinja_macro *m = jinja_alloc(r, sizeof *m);
@@ -146,6 +149,7 @@ static bool is_parameter(const struct jinja_node *list, struct jinja_value name)
     return false;
 }
 
+/* Positions, then names, then defaults, which may use the parameters before them. */
 static void bind_parameters(struct jinja_run *r, const struct jinja_node *macro, const struct jinja_args *a)
 {
     const struct jinja_node *parameter = macro->macro.parameters;

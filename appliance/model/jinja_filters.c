@@ -1,4 +1,5 @@
-/* Filters on single values: texts, numbers, defaults, JSON. */
+/* Filters on single values: texts, numbers, defaults, JSON. A filter on text takes any value and works on str(value);
+ * arguments have Jinja's names and order, or, for tojson, those of transformers' replacement. */
 #include "model/jinja_builtin.h"
 
 #include <math.h>
@@ -81,6 +82,7 @@ static struct jinja_value f_default(struct jinja_run *r, struct jinja_value v, c
     return missing ? jinja_arg(a, 0, "default_value", jinja_text("", 0)) : v;
 }
 
+/* Jinja indents every line but the first, and no empty line, unless asked to. */
 static struct jinja_value f_indent(struct jinja_run *r, struct jinja_value v, const struct jinja_args *a)
 {
     struct jinja_value width = jinja_arg(a, 0, "width", jinja_int(4));
@@ -135,6 +137,7 @@ static bool to_number(struct jinja_value v, double *real, int64_t *whole, bool *
     return true;
 }
 
+/* What cannot be read as a number gives the default: never an error. */
 static struct jinja_value f_int(struct jinja_run *r, struct jinja_value v, const struct jinja_args *a)
 {
     double real;

@@ -1,4 +1,5 @@
-/* Filters on sequences and dicts. */
+/* Filters on sequences and dicts. Where Jinja gives a generator the result is an iterator: always true, without length,
+ * as templates written for Jinja expect; its items are computed at once. */
 #include "model/jinja_eval.h"
 
 #include <stdlib.h>
@@ -43,6 +44,7 @@ static struct jinja_value f_list(struct jinja_run *r, struct jinja_value v, cons
     return copy_list(r, v);
 }
 
+/* A text reversed is a text, anything else an iterator. */
 static struct jinja_value f_reverse(struct jinja_run *r, struct jinja_value v, const struct jinja_args *a)
 {
     (void)a;
@@ -92,6 +94,7 @@ static struct jinja_args later(const struct jinja_args *a, size_t skip)
     return (struct jinja_args){.values = a->values + skip, .n = a->n - skip, .named = a->named, .n_named = a->n_named};
 }
 
+/* map("filter", arguments…) or map(attribute="a.b", default=…). */
 static struct jinja_value f_map(struct jinja_run *r, struct jinja_value v, const struct jinja_args *a)
 {
     struct jinja_value attribute = jinja_arg(a, SIZE_MAX, "attribute", jinja_none());
@@ -231,6 +234,7 @@ static struct jinja_value f_dictsort(struct jinja_run *r, struct jinja_value v, 
                              truth_arg(a, 2, "reverse"));
 }
 
+/* The first of equal items stays. Quadratic; every comparison is charged. */
 static struct jinja_value f_unique(struct jinja_run *r, struct jinja_value v, const struct jinja_args *a)
 {
     struct jinja_value attribute = jinja_arg(a, 1, "attribute", jinja_none());

@@ -1,4 +1,5 @@
-/* Global functions, and the tests after "is". */
+/* Global functions, and the tests after "is". Only what is harmless is here: nothing reads files, the environment or
+ * other variables; the clock is read by strftime_now alone, which some models put into their system prompt. */
 #include "model/jinja_builtin.h"
 
 #include "model/utf8.h"
@@ -31,6 +32,7 @@ static struct jinja_value f_namespace(struct jinja_run *r, const struct jinja_ar
     return make_dict(r, JINJA_NAMESPACE, a);
 }
 
+/* A list, not a lazy range: its size is bounded. Bounds come from data, so the count is computed without overflow. */
 static struct jinja_value f_range(struct jinja_run *r, const struct jinja_args *a)
 {
     int64_t bounds[3] = {0, 0, 1};
@@ -53,6 +55,7 @@ static struct jinja_value f_range(struct jinja_run *r, const struct jinja_args *
     return list;
 }
 
+/* The template refuses the conversation: the message goes to the client as it stands. */
 static struct jinja_value f_raise_exception(struct jinja_run *r, const struct jinja_args *a)
 {
     struct text message = jinja_str(r, jinja_arg(a, 0, "message", jinja_string("")));
@@ -165,6 +168,7 @@ static bool t_callable(struct jinja_run *r, struct jinja_value v, const struct j
     return v.type == JINJA_MACRO || v.type == JINJA_FUNCTION || v.type == JINJA_METHOD;
 }
 
+/* x % −1 overflows for the smallest x, so −1 is answered apart. */
 static bool divisible(struct jinja_run *r, struct jinja_value v, struct jinja_value by)
 {
     int64_t x = 0, y = 1;

@@ -1,3 +1,9 @@
+/* The lexer alternates between two states: outside of tags it looks for the next "{{", "{%" or "{#"; inside, it cuts
+ * names, literals and operators until the tag's end. An end inside brackets is not one: {{ {"a": {}} }}.
+ *
+ * White space, in Jinja's order of precedence:
+ *   "-" on a side strips all white space there; "+" leaves it;
+ *   otherwise blocks and comments lose the blanks before them on their line, and the newline after them. */
 #include "model/jinja_lex.h"
 
 #include "base/buf.h"
@@ -62,6 +68,7 @@ static void skip_space(struct jinja_lexer *x)
         advance(x, n);
 }
 
+/* Without the white space at its end. */
 static struct text strip_end(struct text t)
 {
     while (t.len) {
@@ -189,6 +196,7 @@ static struct jinja_token begin_tag(struct jinja_lexer *x)
     return t;
 }
 
+/* Text up to the next tag, or that tag's begin if nothing is left of the text. */
 static struct jinja_token next_outside(struct jinja_lexer *x)
 {
     while (x->at < x->source.len && !x->rc) {
@@ -230,6 +238,7 @@ static char peek(const struct jinja_lexer *x, size_t ahead)
     return x->at + ahead < x->source.len ? x->source.data[x->at + ahead] : 0;
 }
 
+/* 12, 1_000, 1.5, 2e10. After a dot only digits: x.0.1 is two subscripts. */
 static struct jinja_token lex_number(struct jinja_lexer *x)
 {
     char digits[64];
@@ -297,6 +306,7 @@ static size_t unescape(const char *s, size_t len, struct buf *out)
     return used;
 }
 
+/* A slice of the source, or, if it has escapes, a copy in the arena. */
 static struct jinja_token lex_string(struct jinja_lexer *x)
 {
     char quote = peek(x, 0);

@@ -1,4 +1,7 @@
-/* Methods of strings and dicts. Those that change their object do not exist, as in transformers' sandbox. */
+/* Methods of strings and dicts. Those that change their object do not exist, as in transformers' sandbox.
+ *
+ * Results are slices of the string wherever they can be, so that splitting or stripping a long message copies nothing.
+ * memmem may be used on UTF-8: a valid sequence is never found inside another one. */
 #include "model/jinja_builtin.h"
 
 #include "model/utf8.h"
@@ -140,6 +143,7 @@ static struct jinja_value split_words(struct jinja_run *r, struct text s, int64_
     return list;
 }
 
+/* The last occurrence; an empty part is found at the end. */
 static const char *find_last(struct text s, struct text part)
 {
     for (size_t i = s.len < part.len ? 0 : s.len - part.len + 1; i > 0; i--)
@@ -251,6 +255,7 @@ static bool is_cased(uint32_t c)
     return k == UTF8PROC_CATEGORY_LU || k == UTF8PROC_CATEGORY_LL || k == UTF8PROC_CATEGORY_LT;
 }
 
+/* Character by character, by Unicode's simple mappings. */
 struct jinja_value jinja_change_case(struct jinja_run *r, struct text s, enum jinja_case how)
 {
     struct buf b;

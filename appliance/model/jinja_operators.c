@@ -1,4 +1,5 @@
-/* Arithmetic and comparison, with Python's meaning. */
+/* Arithmetic and comparison, with Python's meaning, except that whole numbers have 64 bits: a result outside of them is
+ * an error, never a wrong number. */
 #include "model/jinja_eval.h"
 
 #include <math.h>
@@ -31,6 +32,7 @@ static struct jinja_value int_power(struct jinja_run *r, int64_t base, int64_t e
     return jinja_int(result);
 }
 
+/* Division rounds down, and a remainder has the divisor's sign; C rounds towards zero. */
 static struct jinja_value int_arithmetic(struct jinja_run *r, enum jinja_operator op, int64_t x, int64_t y)
 {
     int64_t z = 0;
@@ -72,6 +74,7 @@ static struct jinja_value float_arithmetic(struct jinja_run *r, enum jinja_opera
     return jinja_float(op == OP_MODULO ? rest : floor((x - rest) / y + 0.5));
 }
 
+/* "ab" * 3. The step per copy bounds the time, the buffer's maximum the memory. */
 static struct jinja_value repeat_text(struct jinja_run *r, struct text s, int64_t times)
 {
     struct buf b;
@@ -95,6 +98,7 @@ static struct jinja_value repeat_list(struct jinja_run *r, struct jinja_value v,
     return list;
 }
 
+/* Texts and lists join; anything else, a text and a number too, is a type error as in Python. */
 static struct jinja_value add(struct jinja_run *r, struct jinja_value a, struct jinja_value b)
 {
     if (a.type == JINJA_STRING && b.type == JINJA_STRING) {

@@ -1,4 +1,7 @@
-/* Statements. */
+/* Statements, and what they share with expressions: the current token, new nodes, the first error.
+ *
+ * After an error every token is TOKEN_END, so that all loops end and no caller needs to check; the tree that was begun
+ * is abandoned as a whole. Nodes come from one array that is large enough for any source of that many tokens. */
 #include "model/jinja_parse.h"
 
 #include <stdarg.h>

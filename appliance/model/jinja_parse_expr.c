@@ -79,6 +79,7 @@ static struct jinja_node *parse_concat(struct jinja_parser *p)
     return n;
 }
 
+/* Each level: one operand of the next stronger level, then operators of its own, from left to right. */
 static struct jinja_node *parse_sum(struct jinja_parser *p)
 {
     static const struct binary level[] = {{"+", OP_ADD}, {"-", OP_SUBTRACT}, {0}};
@@ -251,6 +252,7 @@ static struct jinja_node *parse_collection(struct jinja_parser *p, enum jinja_ki
     return n;
 }
 
+/* "(" was accepted: an expression, or a tuple if there is a comma or nothing. */
 static struct jinja_node *parse_parentheses(struct jinja_parser *p)
 {
     struct jinja_node *n;
@@ -396,6 +398,7 @@ static struct jinja_node *parse_call(struct jinja_parser *p, struct jinja_node *
     return n;
 }
 
+/* Attributes, subscripts and calls, in any order. */
 static struct jinja_node *parse_postfix(struct jinja_parser *p, struct jinja_node *n)
 {
     while (!p->rc) {
@@ -472,6 +475,7 @@ static struct jinja_node *parse_test(struct jinja_parser *p, struct jinja_node *
     return n;
 }
 
+/* Filters bind weaker than a sign: -x|abs is (-x)|abs, as in Jinja. */
 static struct jinja_node *parse_unary(struct jinja_parser *p, bool with_filters)
 {
     struct jinja_node *n;

@@ -1,4 +1,5 @@
-/* Values as text: Python's str and repr, and json.dumps; and values from JSON. */
+/* Values as text: Python's str and repr, and json.dumps; and values from JSON. Models were trained on what Python
+ * prints, so every comma counts; all three recurse with the data, bounded by r->depth. */
 #include "model/jinja_value.h"
 
 #include "model/utf8.h"
@@ -160,6 +161,7 @@ static void dump_text(struct text s, bool ascii, struct buf *out)
     buf_add_char(out, '"');
 }
 
+/* With an indent, each item is on a line of its own. */
 static void new_line(const struct jinja_json_style *style, int level, struct buf *out)
 {
     if (style->indent < 0)
@@ -172,6 +174,7 @@ static void new_line(const struct jinja_json_style *style, int level, struct buf
 static void dump(struct jinja_run *r, struct jinja_value v, const struct jinja_json_style *style, int level,
                  struct buf *out);
 
+/* JSON's keys are strings: numbers, truth values and none are written as such. */
 static void dump_key(struct jinja_run *r, struct jinja_value key, const struct jinja_json_style *style, struct buf *out)
 {
     if (key.type == JINJA_STRING) {
@@ -281,6 +284,7 @@ void jinja_dump_json(struct jinja_run *r, struct jinja_value v, const struct jin
     dump(r, v, style, 0, out);
 }
 
+/* Strings are borrowed: the caller's JSON outlives the run. */
 struct jinja_value jinja_from_json(struct jinja_run *r, const json_t *j)
 {
     if (!j || json_is_null(j))

@@ -1,3 +1,5 @@
+/* The run (failures, work, memory), containers, and comparison. Work that depends on data is charged where it is done,
+ * so that a template's cost is bounded by JINJA_MAX_STEPS whatever the data is. */
 #include "model/jinja_value.h"
 
 #include "model/utf8.h"
@@ -166,6 +168,7 @@ bool jinja_as_int(struct jinja_run *r, struct jinja_value v, int64_t *out)
     return true;
 }
 
+/* The caller bounds the depth, here and for dicts. */
 static bool equal_lists(struct jinja_run *r, const struct jinja_list *a, const struct jinja_list *b)
 {
     for (size_t i = 0; a->n == b->n && i < a->n; i++)
@@ -239,6 +242,7 @@ int jinja_compare(struct jinja_run *r, struct jinja_value a, struct jinja_value 
     return 0;
 }
 
+/* "item in container": a part of a string, a key of a dict, an item of anything else that iterates. */
 bool jinja_contains(struct jinja_run *r, struct jinja_value container, struct jinja_value item)
 {
     if (container.type == JINJA_STRING) {
@@ -276,6 +280,7 @@ int64_t jinja_length(struct jinja_run *r, struct jinja_value v)
     return 0;
 }
 
+/* Each character is a slice of the string. */
 static void push_characters(struct jinja_run *r, struct text s, struct jinja_value list)
 {
     for (size_t i = 0; i < s.len && !r->rc;) {

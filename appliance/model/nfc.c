@@ -1,3 +1,6 @@
+/* Decompose, order the marks, compose. The first and last are libutf8proc's, character by character and in one pass;
+ * the middle one is ours, because the library sorts marks by exchanging neighbours: a few kilobytes of marks in
+ * descending order would hold up the server. */
 #include "model/nfc.h"
 
 #include "model/utf8.h"

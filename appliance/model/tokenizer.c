@@ -1,3 +1,6 @@
+/* Encoding is a chain of cuts, each passing what lies between to the next:
+ *   any bytes → valid UTF-8 → around added tokens → NFC → around added tokens of normalized text → words → BPE
+ * Nothing is kept between calls, so a tokenizer serves all threads at once. */
 #include "model/tokenizer_private.h"
 
 #include "model/nfc.h"
@@ -105,6 +108,7 @@ static int encode_word(void *context, const char *word, size_t len, struct err *
     return bpe_encode(&c->t->bpe, word, len, &c->work, &c->out, e);
 }
 
+/* Text without added tokens. */
 static int encode_plain(struct encoding *c, const char *text, size_t len, struct err *e)
 {
     return len ? pretokenizer_split(&c->t->pre, text, len, encode_word, c, e) : 0;

@@ -36,6 +36,7 @@ static const struct pre_rule {
 
 static bool same(struct text t, const char *s) { return t.len == strlen(s) && !memcmp(t.data, s, t.len); }
 
+/* Files without tokenizer.ggml.pre are old: they were written for GPT-2's rule. */
 static int find_rule(const struct gguf *g, const struct pre_rule **out, struct err *e)
 {
     struct text model, pre = {"default", 7};
@@ -56,6 +57,7 @@ static int find_rule(const struct gguf *g, const struct pre_rule **out, struct e
                    (int)(pre.len < 40 ? pre.len : 40), pre.data);
 }
 
+/* Every token is a word first, since merges may name added tokens; those are literal text besides. */
 static int read_token(struct tokenizer *t, const struct gguf *g, size_t i, struct err *e)
 {
     struct text spelling;
@@ -110,6 +112,7 @@ static int read_id(const struct tokenizer *t, const struct gguf *g, const char *
     return 0;
 }
 
+/* The pre-tokenizer's name implies whether BOS is added; the key of that name has the last word. */
 static int read_rest(struct tokenizer *t, const struct gguf *g, const struct pre_rule *rule, struct err *e)
 {
     int32_t eot, eom;

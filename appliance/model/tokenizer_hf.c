@@ -83,6 +83,7 @@ static int read_words(struct tokenizer *t, const json_t *vocab, const json_t *ad
     return rc;
 }
 
+/* Added tokens lie apart from the words: those found after normalization in a trie of their own. */
 static int read_added_token(struct tokenizer *t, const json_t *token, struct err *e)
 {
     struct added_token a = {.id = (int32_t)json_integer_value(json_object_get(token, "id"))};
@@ -113,6 +114,7 @@ static int read_added_token(struct tokenizer *t, const json_t *token, struct err
     return rc;
 }
 
+/* The position in the list is the rank. */
 static int read_merges(struct tokenizer *t, const json_t *merges, struct err *e)
 {
     size_t i;

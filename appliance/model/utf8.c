@@ -1,3 +1,4 @@
+/* Every decoder of the project's text goes through utf8_scan, so that all of them agree on what is valid. */
 #include "model/utf8.h"
 
 #include <string.h>
