@@ -53,6 +53,9 @@ struct weight {
     size_t bytes;
 };
 
-static inline int op_row_count(const struct step *s, enum op_rows rows) { return rows == ROWS_ALL ? s->n_rows : s->n_logits; }
+static inline int op_row_count(const struct step *s, enum op_rows rows)
+{
+    return rows == ROWS_ALL ? s->n_rows : s->n_logits;
+}
 
 #endif

@@ -98,8 +98,11 @@ void cpu_copy_out(struct stream *s, void *dst, dptr src, size_t bytes)
     enqueue(s, CMD_COPY_OUT, &op, sizeof op, check_copy(&op));
 }
 
-#define ENQUEUE(name, kind) \
-    void cpu_##name(struct stream *s, const struct op_##name *op) { enqueue(s, kind, op, sizeof *op, check_##name(op)); }
+#define ENQUEUE(name, kind)                                       \
+    void cpu_##name(struct stream *s, const struct op_##name *op) \
+    {                                                             \
+        enqueue(s, kind, op, sizeof *op, check_##name(op));       \
+    }
 ENQUEUE(copy_pages, CMD_COPY_PAGES)
 ENQUEUE(embed, CMD_EMBED)
 ENQUEUE(rope_table, CMD_ROPE_TABLE)

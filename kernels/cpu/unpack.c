@@ -14,7 +14,10 @@ static int nibble_at(const uint8_t *p, int r, int col)
 
 static int bit_at(const uint8_t *p, int r, int col) { return p[4 * r + col % 4] >> col / 4 & 1; }
 
-static int pair_at(const uint8_t *p, int r, int col) { return p[64 * (col / 16) + 4 * r + col % 4] >> 2 * (col % 16 / 4) & 3; }
+static int pair_at(const uint8_t *p, int r, int col)
+{
+    return p[64 * (col / 16) + 4 * r + col % 4] >> 2 * (col % 16 / 4) & 3;
+}
 
 static void unit_q4(const uint8_t *p, int r, int offset, struct unit *out)
 {

@@ -10,7 +10,9 @@
 
 enum { LAYERS = 30, HIDDEN = 576, FFN = 1536, QKV = 960, VOCAB = 49152, WIDEST = 2 * FFN, MAX_M = 512 };
 
-static const struct { int rows, cols; } products[] = {{QKV, HIDDEN}, {HIDDEN, HIDDEN}, {2 * FFN, HIDDEN}, {HIDDEN, FFN}};
+static const struct { int rows, cols; } products[] = {
+    {QKV, HIDDEN}, {HIDDEN, HIDDEN}, {2 * FFN, HIDDEN}, {HIDDEN, FFN},
+};
 enum { PRODUCTS = sizeof products / sizeof *products };
 
 struct bench {
@@ -133,18 +135,26 @@ static void measure(struct bench *b, int rows, int repeats)
     fflush(stdout);
 }
 
+static void open_device(struct bench *b, int argc, char **argv)
+{
+    struct err e;
+    const struct device_config config = {
+        .threads = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 0, .isa = argc > 2 ? argv[2] : "auto",
+    };
+    b->ops = device_cpu();
+    must(b->ops->open(&config, &b->device, &e), &e);
+    must(b->ops->stream_open(b->device, &b->stream, &e), &e);
+}
+
 int main(int argc, char **argv)
 {
     static struct bench b = {.random = 88172645463325252ull};
-    struct err e;
     struct device_info info;
-    const struct device_config config = {.threads = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 0, .isa = argc > 2 ? argv[2] : "auto"};
-    enum dtype layer_type = type_named(argc > 3 ? argv[3] : "Q4_1"), head_type = type_named(argc > 4 ? argv[4] : "Q8_0");
+    enum dtype layer_type = type_named(argc > 3 ? argv[3] : "Q4_1");
+    enum dtype head_type = type_named(argc > 4 ? argv[4] : "Q8_0");
     int repeats = argc > 5 ? (int)strtol(argv[5], NULL, 10) : 1;
     double load_s = 0;
-    b.ops = device_cpu();
-    must(b.ops->open(&config, &b.device, &e), &e);
-    must(b.ops->stream_open(b.device, &b.stream, &e), &e);
+    open_device(&b, argc, argv);
     for (int l = 0; l < LAYERS; l++)
         for (int i = 0; i < PRODUCTS; i++)
             b.layers[l][i] = load(&b, layer_type, products[i].rows, products[i].cols, &load_s);
@@ -156,7 +166,7 @@ int main(int argc, char **argv)
     printf("%s, %d threads, %s layers, %s head; %.0f MB packed in %.3f s\n\n", info.isa, info.threads,
            dtype_info(layer_type)->name, dtype_info(head_type)->name, (double)b.weight_bytes / 1e6, load_s);
     printf("| rows | ms/step | tok/s | GB/s of weights | GOP/s |\n|---|---|---|---|---|\n");
-    measure(&b, 1, 300 * repeats);
+    measure(&b, 1, 300 * repeats); /* best of so many; about two seconds in all */
     measure(&b, 8, 100 * repeats);
     measure(&b, 64, 12 * repeats);
     measure(&b, 512, 3 * repeats);
