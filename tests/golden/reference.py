@@ -20,6 +20,7 @@ from transformers.initialization import no_init_weights
 from transformers.utils import logging
 
 logging.disable_progress_bar()
+torch.set_num_threads(1)  # for models this small, handing out work takes forty times longer than doing it
 
 CONFIGS = {"llama": LlamaConfig, "qwen2": Qwen2Config, "qwen3": Qwen3Config}
 HF_NAMES = {
@@ -137,26 +138,35 @@ def round_int8(x):
     return (q * (top / 127)).reshape(x.shape)
 
 
-def follow_contract(model, quantized):
+class Rounding:
+    """Whether the products with quantized weights round their activations; one switch for all of a model's."""
+    on = False
+
+
+def add_rounding(model, quantized):
+    rounding = Rounding()
     for name in quantized - {"model.embed_tokens"}:
         linear = model.get_submodule(name)
         # forward is replaced rather than hooked: an adapter's A reads the activations as they are
-        linear.forward = lambda x, w=linear: torch.nn.functional.linear(round_int8(x), w.weight, w.bias)
+        linear.forward = lambda x, w=linear: torch.nn.functional.linear(round_int8(x) if rounding.on else x, w.weight,
+                                                                        w.bias)
+    return rounding
 
 
-def logits(model, tokens, contract=False):
-    """tokens: one sequence, or a list of sequences of one length, each computed alone: (…, n_tokens, n_vocab)"""
-    with torch.no_grad():
-        cache = HalfCache() if contract else DynamicCache()
-        out = model(torch.tensor(tokens).reshape(-1, np.shape(tokens)[-1]), past_key_values=cache, use_cache=True).logits
-        return out.float().numpy().reshape(*np.shape(tokens), -1)
-
-
-def load(model_path, adapter=None, contract=False):
+def load(model_path, adapter=None):
+    """A function (tokens, contract=False) → logits (…, n_tokens, n_vocab), where tokens is one sequence or a list of
+    sequences of one length, each computed alone."""
     model, quantized = load_model(model_path)
-    if contract:
-        follow_contract(model, quantized)
-    return (add_adapter(model, adapter) if adapter else model).eval()
+    rounding = add_rounding(model, quantized)
+    model = (add_adapter(model, adapter) if adapter else model).eval()
+
+    def logits(tokens, contract=False):
+        rounding.on = contract
+        with torch.no_grad():
+            out = model(torch.tensor(tokens).reshape(-1, np.shape(tokens)[-1]), use_cache=True,
+                        past_key_values=HalfCache() if contract else DynamicCache()).logits
+        return out.float().numpy().reshape(*np.shape(tokens), -1)
+    return logits
 
 
 def main():
@@ -167,7 +177,7 @@ def main():
     p.add_argument("--contract", action="store_true")
     a = p.parse_args()
     tokens = [int(t) for t in pathlib.Path(a.tokens).read_text().split()]
-    x = logits(load(a.model, a.adapter, a.contract), tokens, a.contract)
+    x = load(a.model, a.adapter)(tokens, a.contract)
     x.astype(np.float32).tofile(a.out)
     print(json.dumps({"tokens": x.shape[0], "vocab": x.shape[1]}))
 

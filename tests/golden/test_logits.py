@@ -23,7 +23,6 @@ import sys
 import tempfile
 
 import numpy as np
-import torch
 
 import reference
 
@@ -51,10 +50,11 @@ def compare(build, model, adapter, int8, deep):
     rng = np.random.default_rng(7)
     short, long = rng.integers(3, 512, SHORT).tolist(), rng.integers(3, 512, LONG).tolist()
     ours = np.stack([run_openlora(build, model, s, adapter) for s in short])
-    theirs = reference.logits(reference.load(model, adapter, contract=True), short, contract=True)
+    logits = reference.load(model, adapter)
+    theirs = logits(short, contract=True)
     exact = (np.abs(ours - theirs).max(axis=(1, 2)) / rms(theirs)).min()
     ours = run_openlora(build, model, long, adapter)
-    theirs = reference.logits(reference.load(model, adapter), long)
+    theirs = logits(long)
     far = rms(ours - theirs) / rms(theirs)
     top = np.mean(ours.argmax(1) == theirs.argmax(1))
     passed = exact <= EXACT or deep
@@ -105,7 +105,6 @@ def main():
     p.add_argument("--model", type=pathlib.Path, help="one more model, for example the default one")
     p.add_argument("--filter", default="", help="only cases whose name contains this")
     a = p.parse_args()
-    torch.set_num_threads(2)
     ran, failures = run(a.build, list(cases(a.models)) + ([(a.model, None, True, True)] if a.model else []), a.filter)
     sys.exit(failures > 0 or not ran)
 
