@@ -102,28 +102,34 @@ def test_failed_load_keeps_the_old_version(loadable, adapters, tmp_path):
     assert complete(node, "pirate", prompt) == before
 
 
-def test_replace_leaves_no_stale_prefix(loadable, adapters):
+@pytest.fixture(scope="module")
+def uncached(make_node, adapters):
+    """f(prompt, tokens) → {adapter: text}, from nodes without a prefix cache: a stale prefix must not be able to
+    spoil the expectation as well."""
+    def ask_all(prompt, tokens):
+        with make_node("--no-prefix-cache") as node:
+            texts = {name: complete(node, name, prompt, tokens) for name in adapters}
+        assert len(set(texts.values())) == len(texts)
+        return texts
+    return ask_all
+
+
+def test_replace_leaves_no_stale_prefix(loadable, adapters, uncached):
     """Same name, other weights: the prefix cache of the old version must not be used."""
     node, prompt = loadable, "The old captain looked at the sea for a long time and then he said to the crew:"
-    expected = {}
-    for name in adapters:
-        assert load(node, name, adapters[name])[0] == 200
-        expected[name] = complete(node, name, prompt)
-    assert len(set(expected.values())) == len(expected)
+    expected = uncached(prompt, 32)
     assert load(node, "voice", adapters["pirate"])[0] == 200
     for name in ("verse", "pirate", "verse"):
         assert complete(node, "voice", prompt) in expected.values()  # warms the cache of the old version
         assert load(node, "voice", adapters[name], load_inplace=True)[0] == 200
         assert complete(node, "voice", prompt) == expected[name]
+    assert node.metrics()["vllm:prefix_cache_hits_total"] > 0, "nothing was cached that could have been stale"
 
 
-def test_replace_under_load(loadable, adapters):
+def test_replace_under_load(loadable, adapters, uncached):
     """Each answer under replacement is wholly one version's text: never a mixture."""
-    node, prompt = loadable, "The old captain said"
-    texts = set()
-    for name in adapters:
-        assert load(node, name, adapters[name])[0] == 200
-        texts.add(complete(node, name, prompt, 24))
+    node, prompt = loadable, "The old captain looked at the sea for a long time and then he said to the crew:"
+    texts = set(uncached(prompt, 24).values())
     assert load(node, "voice", adapters["pirate"])[0] == 200
     done = threading.Event()
     answers = []
