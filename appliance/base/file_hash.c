@@ -40,6 +40,7 @@ static void identity(struct buf *b, const char *path, const struct stat *st)
                st->st_mtim.tv_nsec, (long long)st->st_ctim.tv_sec, st->st_ctim.tv_nsec);
 }
 
+/* Where the digest of this identity is kept; false without a usable cache folder. */
 static bool entry_path(const char *id, char out[PATH_MAX])
 {
     const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
@@ -55,6 +56,7 @@ static bool entry_path(const char *id, char out[PATH_MAX])
     return n > 0 && n < PATH_MAX;
 }
 
+/* An entry is the identity, the digest and a newline; anything else is as good as none. */
 static bool read_entry(const char *entry, const char *id, char out[SHA256_HEX_BYTES])
 {
     size_t id_len = strlen(id), n = 0;
@@ -98,6 +100,7 @@ static void write_entry(char entry[PATH_MAX], const char *id, const char *digest
         unlink(temporary);
 }
 
+/* The digest from the cache, or from the contents, which are then remembered. */
 static int hash_open_file(int fd, const char *path, const char *real, char out[SHA256_HEX_BYTES], struct err *e)
 {
     struct stat st, after;

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* The descriptor may be closed afterwards: the mapping keeps the file open. */
 static int map_descriptor(struct file_map *m, int fd, const char *path, struct err *e)
 {
     struct stat st;

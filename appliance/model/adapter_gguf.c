@@ -10,6 +10,7 @@ static bool is(const struct gguf *g, const char *key, const char *value)
     return gguf_text(g, key, &t) && t.len == strlen(value) && !memcmp(t.data, value, t.len);
 }
 
+/* An adapter, of plain LoRA, for the architecture that GGUF files of this base model would have. */
 static int check_header(const struct gguf *g, const struct model_config *model, const struct arch **found,
                         struct err *e)
 {
@@ -29,6 +30,7 @@ static int check_header(const struct gguf *g, const struct model_config *model, 
     return 0;
 }
 
+/* Gives a tensor its place. `permuted`: q and k of this architecture are in pair order in GGUF files. */
 static int add_tensor(struct lora_pairs *p, const struct gguf_tensor *t, bool permuted, struct err *e)
 {
     static const size_t ending = sizeof ".lora_a" - 1;

@@ -47,6 +47,7 @@ size_t adapter_min_page_bytes(const struct model_config *model)
     return round_up(slab > tables ? slab : tables, PAGE_ROUND);
 }
 
+/* F16 stays F16 (half the memory and traffic); all else becomes F32, which holds it exactly. */
 static enum dtype slab_dtype(const struct lora_pair *pair)
 {
     return pair->a.dtype == DTYPE_F16 && pair->b.dtype == DTYPE_F16 ? DTYPE_F16 : DTYPE_F32;
@@ -82,6 +83,7 @@ static bool place(struct packer *k, size_t bytes, struct lora_slab *out)
     return true;
 }
 
+/* Places the slabs of one side, ascending: 16 ranks each, the last one what is left. */
 static bool place_side(struct packer *k, int32_t rank, size_t row_bytes)
 {
     for (int32_t i = 0; i < slabs_of_rank(rank); i++)
@@ -90,6 +92,7 @@ static bool place_side(struct packer *k, int32_t rank, size_t row_bytes)
     return true;
 }
 
+/* Page 0 begins with the tables, so they are placed first; adapter_min_page_bytes makes sure that they fit. */
 static int place_all(struct packer *k, struct err *e)
 {
     struct lora_slab tables;
@@ -107,6 +110,7 @@ static int place_all(struct packer *k, struct err *e)
     return ok ? 0 : err_set(e, OL_ENOMEM, "adapter", "no memory to place %d slabs", n);
 }
 
+/* One infinite weight would turn every row of its request into NaN: refused at load, not met while serving. */
 static bool all_finite(enum dtype t, const unsigned char *x, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) {
@@ -141,6 +145,7 @@ static unsigned char *slab_at(const struct packer *k, unsigned char *pages, int3
     return pages + (size_t)k->slabs[slab].page * k->page_bytes + (size_t)k->slabs[slab].offset;
 }
 
+/* A slab's rows are rows of A: copied one by one, the padding stays zero. */
 static bool fill_a(const struct packer *k, const struct lora_pair *pair, int32_t slab0, unsigned char *pages,
                    float *scratch)
 {
@@ -165,6 +170,7 @@ static int64_t file_row(const struct lora_pair *pair, int64_t n)
     return n - d + (d < head / 2 ? 2 * d : 2 * (d - head / 2) + 1);
 }
 
+/* A slab's rows are columns of B: every row of the file is spread over the ranks. */
 static bool fill_b(const struct packer *k, const struct lora_pair *pair, int32_t slab0, unsigned char *pages,
                    float *scratch)
 {
@@ -180,6 +186,7 @@ static bool fill_b(const struct packer *k, const struct lora_pair *pair, int32_t
     return true;
 }
 
+/* Writes the site table, the slab table and all slabs; place_all has set k->slabs in the same order. */
 static int fill(const struct packer *k, unsigned char *pages, struct err *e)
 {
     int64_t widest = LORA_MAX_RANK; /* a row of B holds the ranks, a row of A the inputs */
@@ -238,6 +245,7 @@ static void hash_pairs(const struct lora_pairs *p, char out[SHA256_HEX_BYTES])
     sha256_hex(&h, out);
 }
 
+/* What others want to know of the image. */
 static void describe(const struct packer *k, struct adapter_image *out)
 {
     out->n_pages = k->n_pages;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* A LoRA target is the base model's weight of this role, and has its shape. */
 static const struct {
     enum tensor_role role;
     const char *name;
@@ -63,6 +64,7 @@ void lora_target_shape(const struct model_config *model, int target, int64_t *in
     arch_role_shape(model, targets[target].role, out, in);
 }
 
+/* Both sides are there, fit each other and the weight they adapt. */
 static int check_pair(const struct lora_pairs *p, const struct lora_pair *pair, struct err *e)
 {
     char name[64];

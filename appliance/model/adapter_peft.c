@@ -64,6 +64,8 @@ static int check_init(const json_t *j, struct err *e)
                    json_string_value(v));
 }
 
+/* PEFT matches patterns as regular expressions. Names and endings of names are what is written in practice; anything
+ * that only a regular expression engine could match is refused instead of being matched differently. */
 static int read_pattern(const json_t *j, const char *key, const json_t **out, struct err *e)
 {
     const char *module;
@@ -82,6 +84,7 @@ static int read_pattern(const json_t *j, const char *key, const json_t **out, st
     return 0;
 }
 
+/* Checks that it is plain LoRA, then takes the numbers that scales and ranks follow from. */
 static int read_config(const json_t *j, struct peft_config *c, struct err *e)
 {
     const char *type = NULL;
@@ -151,6 +154,7 @@ static int split_name(struct text name, struct text *module, bool *b, struct err
                    (int)(name.len < 100 ? name.len : 100), name.data);
 }
 
+/* Gives a tensor its place and its pair the scale; ranks are checked against the configuration, as PEFT would. */
 static int add_tensor(struct lora_pairs *p, const struct safetensor *t, const struct peft_config *c, struct err *e)
 {
     struct text module;

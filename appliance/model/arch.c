@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+/* One row per architecture. Mistral has no name of its own in GGUF: converters write it as llama, which computes the
+ * same. */
 static const struct arch table[] = {
     {.name = "llama", .gguf = "llama", .hf_class = "LlamaForCausalLM", .gguf_permuted_qk = true,
      .qkv_bias = PART_OPTIONAL, .o_bias = PART_OPTIONAL},
@@ -132,6 +134,7 @@ bool arch_role_per_layer(enum tensor_role role) { return role > T_HEAD; }
 
 bool arch_role_is_vector(enum tensor_role role) { return roles[role].rows == ONE; }
 
+/* Parts that are the same in every model are always wanted; the others follow the configuration. */
 bool arch_role_wanted(const struct model_config *c, enum tensor_role role)
 {
     switch (role) {
@@ -156,6 +159,7 @@ static int64_t size_of(const struct model_config *c, enum dim d)
     }
 }
 
+/* Rows are outputs, as in weight_part; a vector has one row. */
 void arch_role_shape(const struct model_config *c, enum tensor_role role, int64_t *rows, int64_t *cols)
 {
     *rows = size_of(c, roles[role].rows);

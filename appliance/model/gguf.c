@@ -4,6 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The file, in this order, all little-endian:
+ *   "GGUF", u32 version, u64 number of tensors, u64 number of keys
+ *   keys: text name, u32 type, value            (gguf_meta.c)
+ *   tensor table: text name, u32 n_dims, u64 dims[], u32 type, u64 offset
+ *   padding to general.alignment, then the data, to which the offsets are relative
+ * A text is a u64 length and that many bytes. The limits below are far above real files; they bound what a hostile
+ * header can make us allocate before its records are read. */
 enum { VERSION = 3, MAX_TENSORS = 65536, MAX_NAME_BYTES = 255, MIN_TENSOR_RECORD_BYTES = 8 + 1 + 4 + 8 + 4 + 8 };
 
 struct ggml_type { /* the format's numbering; served is false for types that we refuse by name */
@@ -69,6 +76,7 @@ static int read_tensor(struct gguf_tensor *t, struct gguf_cursor *c, uint32_t i,
     return read_type(t, type, e);
 }
 
+/* Finds the data of one tensor. Tensors may share bytes: nothing here is ever written. */
 static int place_tensor(const struct gguf *g, struct gguf_tensor *t, uint64_t offset, uint64_t alignment, struct err *e)
 {
     size_t bytes = dtype_row_bytes(t->dtype, t->dims[0]);
@@ -86,6 +94,7 @@ static int place_tensor(const struct gguf *g, struct gguf_tensor *t, uint64_t of
     return 0;
 }
 
+/* At least 8, so that every element and block can be read in place. */
 static int read_alignment(const struct gguf *g, uint64_t *alignment, struct err *e)
 {
     *alignment = 32;
@@ -146,6 +155,7 @@ static int read_header(struct gguf_cursor *c, uint64_t *n_tensors, uint64_t *n_k
     return 0;
 }
 
+/* Fills g as far as it gets; the caller closes it on failure. */
 static int parse(struct gguf *g, const void *bytes, size_t len, struct err *e)
 {
     struct gguf_cursor c = {.data = bytes, .len = len};

@@ -31,6 +31,7 @@ static int optional_i32(const struct keys *k, const char *key, int32_t *out, str
     return 0;
 }
 
+/* The same for a key that a model cannot do without. */
 static int required_i32(const struct keys *k, const char *key, int32_t *out, struct err *e)
 {
     int rc = optional_i32(k, key, out, e);
@@ -47,6 +48,7 @@ static double optional_f64(const struct keys *k, const char *key, double otherwi
     return otherwise;
 }
 
+/* Sizes of layers and heads. What a key would change that we do not compute is refused, not ignored. */
 static int read_sizes(const struct keys *k, struct model_config *c, struct err *e)
 {
     int32_t value_dim, rope_dim, window;
@@ -97,6 +99,7 @@ static int read_freq_factors(const struct gguf *g, struct model_config *c, struc
     return 0;
 }
 
+/* Rotary positions: base, and scaling by type or, for llama3, by a tensor of factors. */
 static int read_rope(const struct keys *k, struct model_config *c, struct err *e)
 {
     char key[KEY_BYTES];
@@ -125,6 +128,7 @@ static bool has_part(const struct gguf *g, enum part part, enum tensor_role role
     return part == PART_YES || (part == PART_OPTIONAL && gguf_tensor_find(g, name));
 }
 
+/* The architecture's row; adapters and other kinds of GGUF files are told apart here. */
 static int find_arch(const struct gguf *g, const struct arch **arch, struct err *e)
 {
     struct text name = {"", 0}, type;

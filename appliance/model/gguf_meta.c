@@ -5,8 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A key's record is at least its length, one byte of name, its type and one byte of value: a count of keys that the
+ * rest of the file cannot hold is refused before memory is taken for it. */
 enum { MAX_KEYS = 65536, MAX_KEY_BYTES = 65535, MIN_KEY_RECORD_BYTES = 8 + 1 + 4 + 1 };
 
+/* Of one value; 0 where the length is in the file (strings, arrays). */
 static const unsigned char type_bytes[GGUF_TYPES] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
 
 bool cursor_u32(struct gguf_cursor *c, uint32_t *out)
@@ -42,6 +45,7 @@ static int value_error(const struct gguf_entry *x, struct err *e, const char *wh
     return err_set(e, OL_EFORMAT, "gguf", "key %.*s: %s", (int)(x->key.len < 80 ? x->key.len : 80), x->key.data, what);
 }
 
+/* All elements of a string array (or the one string), so that each can be found at once later. */
 static int read_texts(struct gguf_entry *x, struct gguf_cursor *c, struct err *e)
 {
     if (x->count > cursor_left(c) / sizeof(uint64_t)) /* each string takes at least its length */
@@ -55,6 +59,7 @@ static int read_texts(struct gguf_entry *x, struct gguf_cursor *c, struct err *e
     return 0;
 }
 
+/* Type and value of the key that was just read. Numbers stay where they are in the file. */
 static int read_value(struct gguf_entry *x, struct gguf_cursor *c, struct err *e)
 {
     uint32_t type;
@@ -123,6 +128,7 @@ void gguf_meta_deinit(struct gguf *g)
     name_index_deinit(&g->entry_index);
 }
 
+/* The entry of a key, if it is an array exactly when one is asked for. */
 static const struct gguf_entry *find(const struct gguf *g, const char *key, bool array)
 {
     uint32_t i;
@@ -152,6 +158,7 @@ static bool element_int(const struct gguf_entry *x, size_t i, uint64_t *bits, bo
     return true;
 }
 
+/* Element i as a double, if that loses nothing. */
 static bool element_f64(const struct gguf_entry *x, size_t i, double *out)
 {
     const unsigned char *p = x->data + i * type_bytes[x->type];

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+/* By model_type and, where the file names one, the class: a classifier of a known family is not a language model. */
 static int find_arch(const json_t *j, const struct arch **arch, struct err *e)
 {
     const char *type = NULL;
@@ -42,6 +43,7 @@ static int read_window(const json_t *j, struct model_config *c, struct err *e)
     return 0;
 }
 
+/* A missing or null head_dim and num_key_value_heads follow from the others, as in transformers. */
 static int read_sizes(const json_t *j, const struct arch *arch, struct model_config *c, struct err *e)
 {
     const struct { const char *key; int32_t *out; bool needed; } fields[] = {
@@ -99,6 +101,7 @@ static int read_rope_type(const json_t *rope, struct model_config *c, struct err
     return 0;
 }
 
+/* Both spellings are read wherever they stand; a file has one of them. */
 static int read_rope(const json_t *j, struct model_config *c, struct err *e)
 {
     static const char *const objects[] = {"rope_scaling", "rope_parameters"};
@@ -129,6 +132,7 @@ static bool has_part(enum part part, bool configured)
     return part == PART_YES || (part == PART_OPTIONAL && configured);
 }
 
+/* Biases, the head, and what must be plain for our layers to be the model's. */
 static int read_parts(const json_t *j, const struct arch *arch, bool has_head, struct model_config *c, struct err *e)
 {
     bool mlp_bias = false, attention_bias = false;

@@ -26,6 +26,7 @@ static int read_json(const char *directory, const char *name, size_t max_bytes, 
     return rc;
 }
 
+/* A shard is a file of this folder: no path, no hidden file, no other type. */
 static int check_shard_name(const char *name, struct err *e)
 {
     size_t len = strlen(name), ending = strlen(".safetensors");
@@ -49,6 +50,7 @@ static struct hf_shard *find_shard(const struct hf_dir *d, const char *name)
     return NULL;
 }
 
+/* Takes a name into the list, once. */
 static int add_shard(struct hf_dir *d, const char *name, struct err *e)
 {
     if (find_shard(d, name))
@@ -65,6 +67,8 @@ static int add_shard(struct hf_dir *d, const char *name, struct err *e)
     return 0;
 }
 
+/* The distinct files of weight_map (tensor name → file name), sorted, so that the model's version does not depend on
+ * the order of the map. */
 static int list_shards(struct hf_dir *d, const json_t *map, struct err *e)
 {
     const char *tensor;

@@ -34,6 +34,7 @@ int json_file_read(const char *path, size_t max_bytes, json_t **out, struct err 
     return rc;
 }
 
+/* null is how both transformers and PEFT write "not set". */
 static const json_t *field(const json_t *object, const char *key)
 {
     const json_t *v = json_object_get(object, key);

@@ -41,6 +41,7 @@ static struct slot *slot_at(const struct model_file *m, enum tensor_role role, i
     return &m->slots[(size_t)layer * T_ROLES + role];
 }
 
+/* For weight_part.unpermute_heads. */
 static int32_t permuted_heads(const struct model_file *m, enum tensor_role role)
 {
     if (!model_file_permuted_qk(m))
@@ -52,6 +53,7 @@ static int32_t permuted_heads(const struct model_file *m, enum tensor_role role)
     }
 }
 
+/* The shape that the configuration asks of this role; vectors must have one dimension and a plain type. */
 static int check_shape(const struct model_file *m, const struct file_tensor *t, enum tensor_role role, const char *name,
                        struct err *e)
 {
@@ -72,6 +74,8 @@ static int check_shape(const struct model_file *m, const struct file_tensor *t, 
     return 0;
 }
 
+/* Gives a tensor of the file its slot. A tensor we do not know would be a part of the computation that we leave out,
+ * so it is refused. */
 static int add_tensor(struct model_file *m, const struct file_tensor *t, struct err *e)
 {
     enum tensor_role role;
@@ -100,6 +104,7 @@ static int add_tensor(struct model_file *m, const struct file_tensor *t, struct 
     return 0;
 }
 
+/* Every role that the configuration wants has its tensor, in every layer. */
 static int check_complete(const struct model_file *m, struct err *e)
 {
     char name[NAME_BYTES];
@@ -138,6 +143,7 @@ static int open_gguf(struct model_file *m, struct err *e)
     return rc;
 }
 
+/* As open_gguf; the head's presence is asked first because config.json may not say whether it is tied. */
 static int open_directory(struct model_file *m, struct err *e)
 {
     char head[NAME_BYTES];

@@ -45,6 +45,7 @@ static struct name_slot *slot_of(const struct name_index *x, const char *name, s
     }
 }
 
+/* The table is at most half full, so slot_of always ends. */
 bool name_index_add(struct name_index *x, const char *name, size_t len, uint32_t position)
 {
     struct name_slot *s = slot_of(x, name, len);

@@ -62,6 +62,7 @@ static int read_shape(struct safetensor *t, const json_t *shape, size_t *bytes, 
     return 0;
 }
 
+/* One tensor of the header: its data must lie in the file and be as long as its shape says. */
 static int read_item(const struct safetensors *s, struct safetensor *t, const json_t *value, struct err *e)
 {
     if (t->name.len > MAX_NAME_BYTES || !name_is_plain(t->name.data, t->name.len))
@@ -90,6 +91,7 @@ static int read_item(const struct safetensors *s, struct safetensor *t, const js
     return 0;
 }
 
+/* Order of the data in the file, for check_cover. */
 static int by_data(const void *a, const void *b)
 {
     const struct safetensor *x = a, *y = b;
@@ -97,6 +99,8 @@ static int by_data(const void *a, const void *b)
     return (p > q) - (p < q);
 }
 
+/* Items, sorted, follow each other from the first byte of the data to the last: what a file does not declare, it
+ * does not carry, and a file that was cut short is noticed. */
 static int check_cover(const struct safetensors *s, struct err *e)
 {
     const unsigned char *next = s->data;
@@ -111,6 +115,7 @@ static int check_cover(const struct safetensors *s, struct err *e)
     return 0;
 }
 
+/* Splits the file into header and data. The limit keeps a hostile length from making us parse gigabytes. */
 static int read_header(struct safetensors *s, const unsigned char *bytes, size_t len, struct err *e)
 {
     uint64_t header_bytes;

@@ -25,7 +25,8 @@ static int load_gguf(const void *bytes, size_t size, struct lora_pairs *p, struc
     return rc;
 }
 
-static int load_peft(const uint8_t *bytes, size_t size, struct lora_pairs *p, struct adapter_image *image, struct err *e)
+static int load_peft(const uint8_t *bytes, size_t size, struct lora_pairs *p, struct adapter_image *image,
+                     struct err *e)
 {
     uint32_t config_bytes;
     memcpy(&config_bytes, bytes, 4);
