@@ -2,7 +2,6 @@
 import resource
 import socket
 import statistics
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -60,109 +59,6 @@ def test_clients_under_preemption_get_what_they_get_alone(make_node, adapters, s
         with ThreadPoolExecutor(len(work)) as pool:
             assert list(pool.map(lambda job: ask(node, job), work)) == alone
         assert node.metrics()["vllm:num_preemptions_total"] > 0
-
-
-def load(node, name, path, **options):
-    return node.json("POST", "/v1/load_lora_adapter", {"lora_name": name, "lora_path": str(path), **options})
-
-
-def unload(node, name):
-    return node.json("POST", "/v1/unload_lora_adapter", {"lora_name": name})
-
-
-@pytest.fixture
-def loadable(make_node, adapters):
-    """A node that may load both adapters, with none registered."""
-    with make_node(adapters={}, roots=[path.parent for path in adapters.values()]) as node:
-        yield node
-
-
-def test_load_and_unload(loadable, adapters):
-    node, prompt = loadable, "The old captain said"
-    plain = complete(node, node.model_id(), prompt)
-    assert complete(node, "pirate", prompt)[0] == 404
-    assert load(node, "pirate", adapters["pirate"])[0] == 200
-    spoken = complete(node, "pirate", prompt)
-    assert isinstance(spoken, str) and spoken != plain
-    assert load(node, "pirate", adapters["verse"])[0] == 400, "a name in use must not be overwritten by accident"
-    assert unload(node, "pirate")[0] == 200
-    assert complete(node, "pirate", prompt)[0] == 404
-    assert unload(node, "pirate")[0] == 404
-    assert complete(node, node.model_id(), prompt) == plain
-
-
-def test_failed_load_keeps_the_old_version(loadable, adapters, tmp_path):
-    node, prompt = loadable, "The old captain said"
-    assert load(node, "pirate", adapters["pirate"])[0] == 200
-    before = complete(node, "pirate", prompt)
-    for path in (adapters["pirate"].parent / "nowhere", tmp_path, "/etc", adapters["pirate"] / "../../../../.."):
-        status, answer = load(node, "pirate", path, load_inplace=True)
-        assert 400 <= status < 500, (path, status, answer)
-        assert answer["error"]["message"]
-    assert complete(node, "pirate", prompt) == before
-
-
-@pytest.fixture(scope="module")
-def uncached(make_node, adapters):
-    """f(prompt, tokens) → {adapter: text}, from nodes without a prefix cache: a stale prefix must not be able to
-    spoil the expectation as well."""
-    def ask_all(prompt, tokens):
-        with make_node("--no-prefix-cache") as node:
-            texts = {name: complete(node, name, prompt, tokens) for name in adapters}
-        assert len(set(texts.values())) == len(texts)
-        return texts
-    return ask_all
-
-
-def test_replace_leaves_no_stale_prefix(loadable, adapters, uncached):
-    """Same name, other weights: the prefix cache of the old version must not be used."""
-    node, prompt = loadable, "The old captain looked at the sea for a long time and then he said to the crew:"
-    expected = uncached(prompt, 32)
-    assert load(node, "voice", adapters["pirate"])[0] == 200
-    for name in ("verse", "pirate", "verse"):
-        assert complete(node, "voice", prompt) in expected.values()  # warms the cache of the old version
-        assert load(node, "voice", adapters[name], load_inplace=True)[0] == 200
-        assert complete(node, "voice", prompt) == expected[name]
-    assert node.metrics()["vllm:prefix_cache_hits_total"] > 0, "nothing was cached that could have been stale"
-
-
-def test_replace_under_load(loadable, adapters, uncached):
-    """Each answer under replacement is wholly one version's text: never a mixture."""
-    node, prompt = loadable, "The old captain looked at the sea for a long time and then he said to the crew:"
-    texts = set(uncached(prompt, 24).values())
-    assert load(node, "voice", adapters["pirate"])[0] == 200
-    done = threading.Event()
-    answers = []
-
-    def keep_asking():
-        while not done.is_set():
-            answers.append(complete(node, "voice", prompt, 24))
-
-    with ThreadPoolExecutor(4) as pool:
-        asking = [pool.submit(keep_asking) for _ in range(4)]
-        for name in ("verse", "pirate") * 5:
-            assert load(node, "voice", adapters[name], load_inplace=True)[0] == 200
-            time.sleep(0.1 * node.patience)
-        done.set()
-        for future in asking:
-            future.result()
-    assert set(answers) == texts, [a for a in answers if a not in texts][:3]
-
-
-def test_unload_under_load(loadable, adapters):
-    """Running requests finish with the text they would have had; new ones are refused at once."""
-    node, prompt = loadable, "The old captain said"
-    assert load(node, "pirate", adapters["pirate"])[0] == 200
-    alone = complete(node, "pirate", prompt, 120)
-    streams = [Stream(node, "pirate", prompt, 120) for _ in range(4)]
-    iterators = [iter(stream) for stream in streams]
-    texts = [next(iterator) for iterator in iterators]  # all are running now
-    assert unload(node, "pirate")[0] == 200
-    assert complete(node, "pirate", prompt)[0] == 404
-    for text, iterator in zip(texts, iterators):
-        assert text + "".join(iterator) == alone
-    assert load(node, "pirate", adapters["pirate"])[0] == 200
-    assert complete(node, "pirate", prompt, 120) == alone
 
 
 def in_use(metrics):
