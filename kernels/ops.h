@@ -85,6 +85,16 @@ struct weight_part {
                                 llama architecture stores q and k; the device stores them back in halves order */
 };
 
+/* Which row of a file of `rows` rows becomes row n in halves order: within a head of h rows that are stored as pairs,
+ * row d of the first half is the file's row 2d, of the second half row 2(d − h/2) + 1. heads = 0: no permutation. */
+static inline int64_t unpermuted_row(int64_t n, int64_t rows, int32_t heads)
+{
+    if (heads <= 0)
+        return n;
+    int64_t head = rows / heads, d = n % head;
+    return n - d + (d < head / 2 ? 2 * d : 2 * (d - head / 2) + 1);
+}
+
 /* Activations of a product: float32, and int8 with per-block meta when some product reads them quantized. */
 struct act {
     dptr f32; /* (rows, pad_cols(cols)); always there */

@@ -10,15 +10,6 @@
 
 static size_t align_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
-/* Value i of a bias in halves order; files may hold each head as pairs (0, h/2, 1, …), see weight_part. */
-static int64_t stored_at(const struct weight_part *t, int64_t i)
-{
-    if (!t->unpermute_heads)
-        return i;
-    int64_t head = t->cols / t->unpermute_heads, d = i % head;
-    return i - d + (d < head / 2 ? 2 * d : 2 * (d - head / 2) + 1);
-}
-
 /* A vector (norm gain, bias) as float32 on the device, at `dst`. */
 static int upload_vector(struct model *m, const struct weight_part *t, dptr dst, struct err *e)
 {
@@ -29,7 +20,7 @@ static int upload_vector(struct model *m, const struct weight_part *t, dptr dst,
     float *values = stored + n;
     dequantize_row(t->dtype, t->data, stored, t->cols);
     for (int64_t i = 0; i < t->cols; i++)
-        values[i] = stored[stored_at(t, i)];
+        values[i] = stored[unpermuted_row(i, t->cols, t->unpermute_heads)];
     int rc = m->ops->upload(m->device, dst, values, n * sizeof *values, e);
     free(stored);
     return rc;

@@ -160,23 +160,13 @@ static bool fill_a(const struct packer *k, const struct lora_pair *pair, int32_t
     return true;
 }
 
-/* The row of the file that becomes output n: within a head of pairs, output n of the first half is row 2n, of the
- * second half row 2(n − h/2) + 1. */
-static int64_t file_row(const struct lora_pair *pair, int64_t n)
-{
-    if (!pair->unpermute_heads)
-        return n;
-    int64_t head = pair->b.rows / pair->unpermute_heads, d = n % head;
-    return n - d + (d < head / 2 ? 2 * d : 2 * (d - head / 2) + 1);
-}
-
 /* A slab's rows are columns of B: every row of the file is spread over the ranks. */
 static bool fill_b(const struct packer *k, const struct lora_pair *pair, int32_t slab0, unsigned char *pages,
                    float *scratch)
 {
     size_t element = element_bytes(pair), row_bytes = (size_t)pad_cols(pair->b.rows) * element;
     for (int64_t n = 0; n < pair->b.rows; n++) {
-        const unsigned char *row = read_row(&pair->b, file_row(pair, n), slab_dtype(pair), scratch);
+        const unsigned char *row = read_row(&pair->b, unpermuted_row(n, pair->b.rows, pair->unpermute_heads), slab_dtype(pair), scratch);
         if (!row)
             return false;
         for (int32_t r = 0; r < lora_pair_rank(pair); r++)

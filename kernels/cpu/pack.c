@@ -118,10 +118,7 @@ static const uint8_t *source_row(const struct packing *k, int64_t row)
     const struct weight_part *p = k->parts;
     for (; row >= p->rows; p++)
         row -= p->rows;
-    if (p->unpermute_heads > 0) { /* row half·h + i of a head is stored as its row 2·i + half */
-        int64_t head_rows = p->rows / p->unpermute_heads, h = head_rows / 2, in_head = row % head_rows;
-        row += 2 * (in_head % h) + in_head / h - in_head;
-    }
+    row = unpermuted_row(row, p->rows, p->unpermute_heads);
     return (const uint8_t *)p->data + (size_t)row * dtype_row_bytes(p->dtype, p->cols);
 }
 
