@@ -32,7 +32,7 @@ ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_pro
 
 def config(cls, hidden, layers, heads, kv_heads, ffn, rope, **more):
     return cls(vocab_size=VOCAB, hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads,
-               num_key_value_heads=kv_heads, intermediate_size=ffn, max_position_embeddings=2048, rms_norm_eps=1e-5,
+               num_key_value_heads=kv_heads, intermediate_size=ffn, max_position_embeddings=16384, rms_norm_eps=1e-5,
                rope_parameters=dict(rope), bos_token_id=0, eos_token_id=2, pad_token_id=None, **more)
 
 
