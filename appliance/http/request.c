@@ -100,7 +100,7 @@ void request_take(struct http_request *r, const char *bytes, size_t n)
     r->body_seen += n;
     if (r->body_seen > r->server->config.max_body_bytes)
         refuse(r, 413, "the request body is larger than this server takes ([server] max_body_mb)");
-    if (r->refused) { /* read and thrown away, so that the client gets round to reading our answer */
+    if (r->refused) { /* read and thrown away, so that the client comes to read our answer */
         drop_body(r);
         return;
     }
