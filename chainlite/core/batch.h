@@ -1,0 +1,33 @@
+/* The batch header of docs/protocol.md §5 and where a deployment keeps what the light client reads. Pure. */
+#ifndef OPENLORA_CORE_BATCH_H
+#define OPENLORA_CORE_BATCH_H
+
+#include "chainlite/core/sumtree.h"
+
+struct batch {
+    uint8_t node[ADDRESS_BYTES];
+    uint64_t number, epoch, first_sequence;
+    uint32_t count;
+    uint64_t submitted_at; /* clock of the contract; set by it */
+    uint8_t previous[32];
+    uint8_t receipts_root[32];
+    wei_t settled_total_wei;
+    uint8_t postings_root[32];
+    uint32_t postings_count;
+    wei_t postings_total_wei;
+    uint8_t credits_root[32];
+    uint32_t credits_count;
+    wei_t credits_total_wei, pending_total_wei, settled_cumulative_wei;
+    uint8_t claims_hash[32], body_hash[32];
+};
+
+void batch_hash(const struct batch *, uint8_t out[HASH_BYTES]);
+/* The Escrow's running hash over accepted claims: one chunk more. */
+void claims_hash_next(const uint8_t before[32], const struct credit *accepted, size_t n, uint8_t out[32]);
+
+/* Storage slots (chainlite/contracts/layout.json; a test compares both). */
+void slot_batch(const uint8_t node[ADDRESS_BYTES], uint64_t number, uint8_t out[32]);            /* Settlement */
+void slot_escrow_account(const uint8_t payer[ADDRESS_BYTES], const uint8_t node[ADDRESS_BYTES], uint8_t out[32]); /* Escrow */
+void slot_registered(const uint8_t id[32], uint8_t out[32]);                                      /* Registry */
+
+#endif
