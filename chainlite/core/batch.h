@@ -21,6 +21,8 @@ struct batch {
     uint8_t claims_hash[32], body_hash[32];
 };
 
+extern const struct schema batch_schema;
+
 void batch_hash(const struct batch *, uint8_t out[HASH_BYTES]);
 /* The Escrow's running hash over accepted claims: one chunk more. */
 void claims_hash_next(const uint8_t before[32], const struct credit *accepted, size_t n, uint8_t out[32]);

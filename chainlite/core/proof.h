@@ -3,6 +3,7 @@
 #define OPENLORA_CORE_PROOF_H
 
 #include "base/err.h"
+#include "chainlite/core/schema.h"
 #include "chainlite/core/secp.h"
 #include "chainlite/core/wei.h"
 
@@ -38,6 +39,8 @@ struct voucher {
     wei_t ceiling_wei;
     uint8_t request_hash[32];
 };
+
+extern const struct schema proof_schema, voucher_schema;
 
 struct domains { /* EIP-712 domain separators of one deployment */
     uint8_t settlement[HASH_BYTES]; /* of proofs */

@@ -36,6 +36,8 @@ struct row_split {
     uint8_t validators_pool[ADDRESS_BYTES], unattributed_pool[ADDRESS_BYTES], treasury[ADDRESS_BYTES];
 };
 
+extern const struct schema version_schema, price_schema, split_schema;
+
 void item_id(enum item_kind, const uint8_t owner[ADDRESS_BYTES], const char *name, uint8_t out[32]); /* name ≤ 128 bytes */
 void version_metadata(const uint8_t (*parents)[32], size_t n_parents, const uint8_t (*data_roots)[32], size_t n_roots,
                       const uint8_t training_record[32], uint8_t out[32]);
@@ -60,7 +62,9 @@ struct part {
 
 enum { MAX_PARTS_PER_RECEIPT = 6 };
 
-/* The parts of a fee that settled, zero amounts left out; *n of them, by role. base: NULL without an adapter. */
+/* The parts of a fee that settled, zero amounts left out; *n of them, by role. The data part goes to the unattributed
+ * pool (a batch posts it one batch later). base: NULL without an adapter. OL_EINVAL: a split whose parts are not the
+ * whole, or a base part above it. */
 int parts_of(const struct fee *, const struct row_split *, const struct row_version *top, const struct row_version *base,
              const uint8_t node[ADDRESS_BYTES], struct part out[MAX_PARTS_PER_RECEIPT], int *n, struct err *);
 
