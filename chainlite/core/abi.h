@@ -42,6 +42,10 @@ int abi_get_u64(const struct abi_reader *, size_t word, uint64_t *out, struct er
 int abi_get_wei(const struct abi_reader *, size_t word, wei_t *out, struct err *);
 int abi_get_address(const struct abi_reader *, size_t word, uint8_t out[ADDRESS_BYTES], struct err *);
 int abi_get_bool(const struct abi_reader *, size_t word, bool *out, struct err *);
-int abi_get_bytes(const struct abi_reader *, size_t word, const uint8_t **out, size_t *n, struct err *); /* follows the offset */
+/* These follow the offset in the word: bytes or string; a dynamic array, whose elements *items then reads with its own
+ * offsets counted from the first element; at least element_words words per element are there. */
+int abi_get_bytes(const struct abi_reader *, size_t word, const uint8_t **out, size_t *n, struct err *);
+int abi_get_array(const struct abi_reader *, size_t word, size_t element_words, struct abi_reader *items, size_t *n,
+                  struct err *);
 
 #endif

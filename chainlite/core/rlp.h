@@ -39,8 +39,13 @@ void rlp_writer_init(struct rlp_writer *, uint8_t *data, size_t cap);
 void rlp_put_bytes(struct rlp_writer *, const void *bytes, size_t n);
 void rlp_put_u64(struct rlp_writer *, uint64_t);
 void rlp_put_wei(struct rlp_writer *, wei_t);
+void rlp_put_raw(struct rlp_writer *, const void *item, size_t n); /* an item, or items, already encoded */
 /* Lists: remember a mark, write the items, close; nested lists close inner first. */
 size_t rlp_list_open(const struct rlp_writer *);
 void rlp_list_close(struct rlp_writer *, size_t mark);
+
+enum { RLP_PREFIX_BYTES = 9 };
+/* The prefix of a list whose items take `payload` bytes; returns its length. */
+size_t rlp_list_prefix(size_t payload, uint8_t out[RLP_PREFIX_BYTES]);
 
 #endif
