@@ -144,7 +144,8 @@ int main(void)
 {
     const uint8_t random[32] = {42};
     secp = secp_open(random);
-    int rc = RUN_SUITE("tx", test_round_trips, test_refused, test_access_list, test_published_legacy, test_create_address);
+    int rc = RUN_SUITE("tx", test_round_trips, test_refused, test_access_list, test_published_legacy,
+                       test_create_address);
     secp_close(secp);
     return rc;
 }

@@ -48,7 +48,10 @@ static inline void be_of_decimal(const char *text, uint8_t *out, size_t n)
     }
 }
 
-static inline struct bytes bytes_at(const json_t *object, const char *key) { return bytes_of_hex(text_at(object, key)); }
+static inline struct bytes bytes_at(const json_t *object, const char *key)
+{
+    return bytes_of_hex(text_at(object, key));
+}
 
 /* The n bytes at `bytes` are those of the text. */
 static inline void ck_assert_hex(const void *bytes, size_t n, const char *expected)
