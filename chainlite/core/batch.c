@@ -46,7 +46,7 @@ void claims_hash_next(const uint8_t before[32], const struct credit *accepted, s
 }
 
 /* Slots of chainlite/contracts/layout.json. */
-enum { SETTLEMENT_BATCHES = 0, ESCROW_ACCOUNTS = 0, REGISTRY_REGISTERED_AT = 0 };
+enum { SETTLEMENT_BATCHES = 2, ESCROW_ACCOUNTS = 2, REGISTRY_REGISTERED_AT = 0 };
 
 static void nested(uint64_t mapping, const uint8_t first[32], const uint8_t second[32], uint8_t out[32])
 {
