@@ -3,7 +3,7 @@
 # Debian packages. Needs common.sh.
 
 BUILD_PACKAGES=(build-essential cmake ninja-build pkg-config libmicrohttpd-dev libjansson-dev libpcre2-dev
-    libutf8proc-dev libcurl4-openssl-dev libedit-dev libinih-dev libmbedtls-dev python3)
+    libutf8proc-dev libcurl4-openssl-dev libedit-dev libinih-dev libmbedtls-dev librocksdb-dev libsecp256k1-dev python3)
 
 package_installed() {
     dpkg-query -W -f '${Status}\n' "$1" 2>/dev/null | grep -q '^install ok installed$'
