@@ -1,7 +1,5 @@
-/* Batch headers, the claims' running hash, storage slots; see batch.h. */
+/* Batch headers and the claims' running hash; see batch.h. */
 #include "chainlite/core/batch.h"
-
-#include "chainlite/core/mpt.h"
 
 static const struct field batch_fields[] = {
     FIELD(batch, ADDRESS, "node", node),
@@ -26,6 +24,17 @@ static const struct field batch_fields[] = {
 };
 const struct schema batch_schema = SCHEMA("batch", batch, batch_fields);
 
+/* What a body says of its batch: all but submitted_at (the contract's) and body_hash (the body's own). */
+enum { HEAD_FIELDS = 5, REST_FIELDS = 12 };
+static const struct schema head_schema = {"batch", batch_fields, HEAD_FIELDS, sizeof(struct batch), NOTATION_OBJECT};
+static const struct schema rest_schema = {"batch", batch_fields + HEAD_FIELDS + 1, REST_FIELDS, sizeof(struct batch),
+                                          NOTATION_OBJECT};
+static const struct field body_fields[] = {
+    {.type = FIELD_INLINE, .of = &head_schema},
+    {.type = FIELD_INLINE, .of = &rest_schema},
+};
+const struct schema batch_body_schema = SCHEMA("batch", batch, body_fields);
+
 void batch_hash(const struct batch *b, uint8_t out[HASH_BYTES]) { schema_hash(&batch_schema, b, NULL, out); }
 
 void claims_hash_next(const uint8_t before[32], const struct credit *accepted, size_t n, uint8_t out[32])
@@ -43,36 +52,4 @@ void claims_hash_next(const uint8_t before[32], const struct credit *accepted, s
     keccak_add(&k, before, 32);
     keccak_add(&k, chunk, sizeof chunk);
     keccak_end(&k, out);
-}
-
-/* Slots of chainlite/contracts/layout.json. */
-enum { SETTLEMENT_BATCHES = 2, ESCROW_ACCOUNTS = 2, REGISTRY_REGISTERED_AT = 0 };
-
-static void nested(uint64_t mapping, const uint8_t first[32], const uint8_t second[32], uint8_t out[32])
-{
-    mpt_slot(mapping, out);
-    mpt_mapping_slot(first, out, out);
-    mpt_mapping_slot(second, out, out);
-}
-
-void slot_batch(const uint8_t node[ADDRESS_BYTES], uint64_t number, uint8_t out[32])
-{
-    uint8_t first[32], second[32];
-    mpt_word_address(node, first);
-    mpt_slot(number, second);
-    nested(SETTLEMENT_BATCHES, first, second, out);
-}
-
-void slot_escrow_account(const uint8_t payer[ADDRESS_BYTES], const uint8_t node[ADDRESS_BYTES], uint8_t out[32])
-{
-    uint8_t first[32], second[32];
-    mpt_word_address(payer, first);
-    mpt_word_address(node, second);
-    nested(ESCROW_ACCOUNTS, first, second, out);
-}
-
-void slot_registered(const uint8_t id[32], uint8_t out[32])
-{
-    mpt_slot(REGISTRY_REGISTERED_AT, out);
-    mpt_mapping_slot(id, out, out);
 }

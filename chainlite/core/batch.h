@@ -22,14 +22,20 @@ struct batch {
 };
 
 extern const struct schema batch_schema;
+extern const struct schema batch_body_schema; /* without submitted_at and body_hash, as a body has it */
 
 void batch_hash(const struct batch *, uint8_t out[HASH_BYTES]);
 /* The Escrow's running hash over accepted claims: one chunk more. */
 void claims_hash_next(const uint8_t before[32], const struct credit *accepted, size_t n, uint8_t out[32]);
 
 /* Storage slots (chainlite/contracts/layout.json; a test compares both). */
-void slot_batch(const uint8_t node[ADDRESS_BYTES], uint64_t number, uint8_t out[32]);            /* Settlement */
-void slot_escrow_account(const uint8_t payer[ADDRESS_BYTES], const uint8_t node[ADDRESS_BYTES], uint8_t out[32]); /* Escrow */
-void slot_registered(const uint8_t id[32], uint8_t out[32]);                                      /* Registry */
+/* Settlement: the batch's hash, 0 if there is none or it is void. */
+void slot_batch(const uint8_t node[ADDRESS_BYTES], uint64_t number, uint8_t out[32]);
+/* Escrow: balance in the lower 128 bits, claimed in the upper. */
+void slot_escrow_account(const uint8_t payer[ADDRESS_BYTES], const uint8_t node[ADDRESS_BYTES], uint8_t out[32]);
+/* Escrow: the clock until which a signer may sign for a payer. */
+void slot_escrow_signer(const uint8_t payer[ADDRESS_BYTES], const uint8_t signer[ADDRESS_BYTES], uint8_t out[32]);
+/* Registry: when the row with this id was published, 0 if never. */
+void slot_registered(const uint8_t id[32], uint8_t out[32]);
 
 #endif

@@ -41,6 +41,13 @@ static const struct field split_fields[] = {
 };
 const struct schema split_schema = SCHEMA("split", row_split, split_fields);
 
+static const struct field part_fields[] = {
+    FIELD(part, U8, "role", role),
+    FIELD(part, ADDRESS, "beneficiary", beneficiary),
+    FIELD(part, WEI, "amount", amount_wei),
+};
+const struct schema part_schema = SCHEMA("part", part, part_fields);
+
 enum { NAME_MAX_BYTES = 128, ITEM_MAX_BYTES = 4 * 32 + NAME_MAX_BYTES };
 
 void item_id(enum item_kind kind, const uint8_t owner[ADDRESS_BYTES], const char *name, uint8_t out[32])
@@ -148,7 +155,7 @@ static void put_part(struct part_writer *w, enum role role, const uint8_t benefi
         return;
     struct part *p = &w->out[w->n++];
     memcpy(p->beneficiary, beneficiary, ADDRESS_BYTES);
-    p->role = role;
+    p->role = (uint8_t)role;
     p->amount_wei = amount;
 }
 

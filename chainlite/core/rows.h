@@ -36,7 +36,7 @@ struct row_split {
     uint8_t validators_pool[ADDRESS_BYTES], unattributed_pool[ADDRESS_BYTES], treasury[ADDRESS_BYTES];
 };
 
-extern const struct schema version_schema, price_schema, split_schema;
+extern const struct schema version_schema, price_schema, split_schema, part_schema;
 
 void item_id(enum item_kind, const uint8_t owner[ADDRESS_BYTES], const char *name, uint8_t out[32]); /* name ≤ 128 bytes */
 void version_metadata(const uint8_t (*parents)[32], size_t n_parents, const uint8_t (*data_roots)[32], size_t n_roots,
@@ -56,7 +56,7 @@ enum role { ROLE_MODEL = 1, ROLE_BASE, ROLE_DATA, ROLE_VALIDATORS, ROLE_NODE, RO
 
 struct part {
     uint8_t beneficiary[ADDRESS_BYTES];
-    enum role role;
+    uint8_t role;     /* enum role */
     wei_t amount_wei; /* never 0 */
 };
 

@@ -20,11 +20,14 @@ enum field_type {
     FIELD_I32,
     FIELD_WEI,
     /* from here on in JSON only */
+    FIELD_VERSION,   /* uint8_t of the format: `max` and nothing else */
+    FIELD_WORD,      /* uint8_t, in JSON the entry of `words` at it */
     FIELD_SIGNATURE, /* uint8_t[SIGNATURE_BYTES] */
     FIELD_TEXT,      /* char[max], NUL-terminated */
-    FIELD_BYTES,     /* struct bytes, at most max */
+    FIELD_BYTES,     /* struct byte_string, at most max */
     FIELD_BOOL,
     FIELD_STRUCT,   /* `of`, in place */
+    FIELD_INLINE,   /* the fields of `of`, without a key of their own; no name */
     FIELD_OPTIONAL, /* `of`, in place, or null; a bool at `flag` says which */
     FIELD_LIST,     /* struct list of at most `max` × `of` */
     FIELD_OPEN,     /* json_t *: an object whose content nobody checks */
@@ -39,14 +42,21 @@ struct field {
     const struct schema *of;
     size_t max;  /* elements, bytes or, of a text, its array's size */
     size_t flag; /* offset */
+    const char *const *words; /* max of them; NULL where there is none */
+};
+
+enum notation { /* how a struct is written in JSON */
+    NOTATION_OBJECT, /* {"name":value,…} */
+    NOTATION_ARRAY,  /* [value,…] */
+    NOTATION_BARE,   /* the value of its only field */
 };
 
 struct schema {
     const char *name;
     const struct field *field;
     size_t n;
-    size_t bytes;     /* sizeof the struct */
-    bool positional;  /* JSON: an array of the values instead of an object */
+    size_t bytes; /* sizeof the struct */
+    enum notation notation;
 };
 
 struct list { /* owned array */
@@ -54,7 +64,7 @@ struct list { /* owned array */
     size_t n;
 };
 
-struct bytes_field { /* owned bytes */
+struct byte_string { /* owned */
     uint8_t *at;
     size_t n;
 };
@@ -63,6 +73,12 @@ struct bytes_field { /* owned bytes */
 #define FIELD(S, TYPE, NAME, M) {.name = NAME, .type = FIELD_##TYPE, .offset = offsetof(struct S, M)}
 #define FIELD_BOUNDED(S, TYPE, NAME, M, MAX)                                                                           \
     {.name = NAME, .type = FIELD_##TYPE, .offset = offsetof(struct S, M), .max = (MAX)}
+#define FIELD_ONE_OF(S, NAME, M, WORDS)                                                                                \
+    {.name = NAME,                                                                                                     \
+     .type = FIELD_WORD,                                                                                               \
+     .offset = offsetof(struct S, M),                                                                                  \
+     .words = (WORDS),                                                                                                 \
+     .max = sizeof(WORDS) / sizeof *(WORDS)}
 #define FIELD_NESTED(S, NAME, M, OF) {.name = NAME, .type = FIELD_STRUCT, .offset = offsetof(struct S, M), .of = (OF)}
 #define FIELD_NULLABLE(S, NAME, M, FLAG, OF)                                                                           \
     {.name = NAME,                                                                                                     \
@@ -72,8 +88,10 @@ struct bytes_field { /* owned bytes */
      .flag = offsetof(struct S, FLAG)}
 #define FIELD_MANY(S, NAME, M, OF, MAX)                                                                                \
     {.name = NAME, .type = FIELD_LIST, .offset = offsetof(struct S, M), .of = (OF), .max = (MAX)}
-#define SCHEMA(NAME, S, FIELDS) {NAME, FIELDS, sizeof(FIELDS) / sizeof *(FIELDS), sizeof(struct S), false}
-#define SCHEMA_POSITIONAL(NAME, S, FIELDS) {NAME, FIELDS, sizeof(FIELDS) / sizeof *(FIELDS), sizeof(struct S), true}
+#define FIELD_MERGED(S, M, OF) {.type = FIELD_INLINE, .offset = offsetof(struct S, M), .of = (OF)}
+#define SCHEMA_AS(NOTATION, NAME, S, FIELDS)                                                                           \
+    {NAME, FIELDS, sizeof(FIELDS) / sizeof *(FIELDS), sizeof(struct S), NOTATION_##NOTATION}
+#define SCHEMA(NAME, S, FIELDS) SCHEMA_AS(OBJECT, NAME, S, FIELDS)
 
 /* The ABI word of a field of *object; the field has one. */
 void field_word(const struct field *, const void *object, uint8_t word[32]);

@@ -11,13 +11,19 @@ static const struct field posting_fields[] = {
     FIELD(posting, U8, "role", role),
     FIELD(posting, WEI, "amount", amount_wei),
 };
-const struct schema posting_schema = SCHEMA_POSITIONAL("posting", posting, posting_fields);
+const struct schema posting_schema = SCHEMA_AS(ARRAY, "posting", posting, posting_fields);
 
 static const struct field credit_fields[] = {
     FIELD(credit, ADDRESS, "beneficiary", beneficiary),
     FIELD(credit, WEI, "cumulative", cumulative_wei),
 };
-const struct schema credit_schema = SCHEMA_POSITIONAL("credit", credit, credit_fields);
+const struct schema credit_schema = SCHEMA_AS(ARRAY, "credit", credit, credit_fields);
+
+static const struct field node_fields[] = {
+    FIELD(sumnode, HASH, "hash", hash),
+    FIELD(sumnode, WEI, "sum", sum_wei),
+};
+const struct schema sumnode_schema = SCHEMA_AS(ARRAY, "node", sumnode, node_fields);
 
 static void begin(struct keccak *k, uint8_t tag)
 {

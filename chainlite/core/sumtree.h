@@ -40,7 +40,7 @@ struct credit {
 };
 void credit_leaf(const struct credit *, struct sumnode *out);
 
-extern const struct schema posting_schema, credit_schema; /* positional */
+extern const struct schema posting_schema, credit_schema, sumnode_schema; /* JSON arrays */
 
 /* Nodes of all levels of a tree of n leaves, the leaves first: fewer than 2n + SUMTREE_MAX_DEPTH. */
 size_t sumtree_nodes(size_t n);
