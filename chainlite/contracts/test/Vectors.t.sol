@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.30;
+
+import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
+import {Test} from "forge-std/Test.sol";
+import {SumTree} from "src/SumTree.sol";
+import "src/Types.sol";
+
+/// The library functions take calldata, so the vectors reach them through external calls.
+contract Hashes {
+    function proof(BillingProof calldata p) external pure returns (bytes32) {
+        return proofHash(p);
+    }
+
+    function voucher(Voucher calldata v) external pure returns (bytes32) {
+        return voucherHash(v.payer, v.node, v.ceiling, v.requestHash);
+    }
+
+    function batch(Batch calldata b) external pure returns (bytes32) {
+        return batchHash(b);
+    }
+
+    function version(Version calldata v) external pure returns (bytes32) {
+        return versionId(v);
+    }
+
+    function price(Price calldata p) external pure returns (bytes32) {
+        return priceIdOf(p);
+    }
+
+    function split(Split calldata s) external pure returns (bytes32) {
+        return splitIdOf(s);
+    }
+
+    function posting(Posting calldata p) external pure returns (bytes32) {
+        return postingLeaf(p);
+    }
+
+    function credit(Credit calldata c) external pure returns (bytes32) {
+        return creditLeaf(c.beneficiary, c.cumulative);
+    }
+
+    function fold(uint32 count, Sibling calldata leaf, Path calldata path)
+        external
+        pure
+        returns (Sibling memory root, uint128 before)
+    {
+        (root.hash, root.sum, before) = SumTree.fold(count, leaf.hash, leaf.sum, path);
+    }
+}
+
+/// tests/vectors against the contracts' hashing: somebody else's code (viem) computed the files.
+contract VectorsTest is Test {
+    /// A struct by its ABI encoding and the hash that it must have.
+    struct Case {
+        bytes value;
+        bytes32 hash;
+    }
+
+    Hashes private hashes = new Hashes();
+
+    function vectors(string memory name, string memory list) private view returns (bytes memory) {
+        string memory file = vm.readFile(string.concat("../../tests/vectors/", name, ".json"));
+        return vm.parseJsonBytes(file, string.concat(".abi.", list));
+    }
+
+    /// What a function of Hashes answers for the struct with this encoding.
+    function hashOf(bytes4 selector, bytes memory value) private view returns (bytes32) {
+        (bool ok, bytes memory answer) = address(hashes).staticcall(bytes.concat(selector, value));
+        assertTrue(ok);
+        return abi.decode(answer, (bytes32));
+    }
+
+    function check(bytes4 selector, string memory name, string memory list) private view {
+        Case[] memory cases = abi.decode(vectors(name, list), (Case[]));
+        assertGt(cases.length, 10);
+        for (uint256 i = 0; i < cases.length; i++) {
+            assertEq(hashOf(selector, cases[i].value), cases[i].hash);
+        }
+    }
+
+    struct Deployment {
+        uint256 chainId;
+        address settlement;
+        address escrow;
+    }
+
+    struct SignedCase {
+        bytes value;
+        uint8 deployment;
+        bytes32 structHash;
+        bytes32 digest;
+        address signer;
+        bytes signature;
+    }
+
+    struct ItemCase {
+        uint8 kind;
+        address owner;
+        string name;
+        bytes32 id;
+    }
+
+    struct MetadataCase {
+        bytes32[] parents;
+        bytes32[] dataRoots;
+        bytes32 trainingRecord;
+        bytes32 hash;
+    }
+
+    struct ClaimsCase {
+        Credit[] accepted; // payer and amount
+        bytes32 claimsHash;
+    }
+
+    function domain(bytes memory name, Deployment memory d, address contract_) private pure returns (bytes32) {
+        return keccak256(
+            abi.encode(
+                keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
+                keccak256(name),
+                keccak256("1"),
+                d.chainId,
+                contract_
+            )
+        );
+    }
+
+    function digestOf(bytes32 domainHash, bytes32 structHash) private pure returns (bytes32) {
+        return keccak256(abi.encodePacked(hex"1901", domainHash, structHash));
+    }
+
+    function checkSigned(bytes4 selector, bytes32 domainHash, SignedCase memory c) private view {
+        assertEq(hashOf(selector, c.value), c.structHash);
+        assertEq(digestOf(domainHash, c.structHash), c.digest);
+        assertEq(ECDSA.recover(c.digest, c.signature), c.signer);
+    }
+
+    function test_TypedData() public view {
+        Deployment[] memory deployments = abi.decode(vectors("typed_data", "deployments"), (Deployment[]));
+        SignedCase[] memory proofs = abi.decode(vectors("typed_data", "proofs"), (SignedCase[]));
+        assertGt(proofs.length, 40);
+        for (uint256 i = 0; i < proofs.length; i++) {
+            Deployment memory d = deployments[proofs[i].deployment];
+            checkSigned(Hashes.proof.selector, domain("OpenLoRA", d, d.settlement), proofs[i]);
+        }
+        SignedCase[] memory vouchers = abi.decode(vectors("typed_data", "vouchers"), (SignedCase[]));
+        assertGt(vouchers.length, 30);
+        for (uint256 i = 0; i < vouchers.length; i++) {
+            Deployment memory d = deployments[vouchers[i].deployment];
+            checkSigned(Hashes.voucher.selector, domain("OpenLoRA Escrow", d, d.escrow), vouchers[i]);
+        }
+    }
+
+    function test_Rows() public view {
+        ItemCase[] memory items = abi.decode(vectors("rows", "items"), (ItemCase[]));
+        for (uint256 i = 0; i < items.length; i++) {
+            assertEq(keccak256(abi.encode(items[i].kind, items[i].owner, items[i].name)), items[i].id);
+        }
+        MetadataCase[] memory metadata = abi.decode(vectors("rows", "metadata"), (MetadataCase[]));
+        for (uint256 i = 0; i < metadata.length; i++) {
+            MetadataCase memory c = metadata[i];
+            assertEq(keccak256(abi.encode(c.parents, c.dataRoots, c.trainingRecord)), c.hash);
+        }
+        check(Hashes.version.selector, "rows", "versions");
+        check(Hashes.price.selector, "rows", "prices");
+        check(Hashes.split.selector, "rows", "splits");
+    }
+
+    function test_Batches() public view {
+        check(Hashes.batch.selector, "batches", "batches");
+    }
+
+    function test_ClaimsChain() public view {
+        ClaimsCase[] memory chunks = abi.decode(vectors("batches", "chunks"), (ClaimsCase[]));
+        bytes32 claimsHash;
+        for (uint256 i = 0; i < chunks.length; i++) {
+            bytes memory pairs;
+            for (uint256 k = 0; k < chunks[i].accepted.length; k++) {
+                Credit memory pair = chunks[i].accepted[k];
+                pairs = abi.encodePacked(pairs, pair.beneficiary, pair.cumulative);
+            }
+            claimsHash = keccak256(abi.encode(claimsHash, keccak256(pairs)));
+            assertEq(claimsHash, chunks[i].claimsHash);
+        }
+    }
+
+    struct PathCase {
+        uint32 count;
+        Sibling root;
+        uint32 index;
+        uint128 before;
+        Sibling[] siblings;
+    }
+
+    struct ReceiptLeafCase {
+        bytes32 structHash;
+        uint128 settled;
+        bytes32 hash;
+    }
+
+    function test_Paths() public view {
+        Sibling[] memory leaves = abi.decode(vectors("trees", "leaves"), (Sibling[]));
+        PathCase[] memory paths = abi.decode(vectors("trees", "paths"), (PathCase[]));
+        assertGt(paths.length, 200);
+        for (uint256 i = 0; i < paths.length; i++) {
+            checkPath(leaves[paths[i].index], paths[i]);
+        }
+    }
+
+    function test_Leaves() public view {
+        ReceiptLeafCase[] memory receipts = abi.decode(vectors("trees", "receipts"), (ReceiptLeafCase[]));
+        for (uint256 i = 0; i < receipts.length; i++) {
+            assertEq(receiptLeaf(receipts[i].structHash, receipts[i].settled), receipts[i].hash);
+        }
+        check(Hashes.posting.selector, "trees", "postings");
+        check(Hashes.credit.selector, "trees", "credits");
+    }
+
+    function checkPath(Sibling memory leaf, PathCase memory p) private view {
+        (Sibling memory root, uint128 before) = hashes.fold(p.count, leaf, Path(p.index, p.siblings));
+        assertEq(root.hash, p.root.hash);
+        assertEq(root.sum, p.root.sum);
+        assertEq(before, p.before);
+    }
+}
