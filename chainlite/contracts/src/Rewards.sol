@@ -89,7 +89,7 @@ contract Rewards {
         settlement.requireFinal(last);
         Settlement.Node memory node = settlement.nodeOf(last.node);
         if (last.number == node.last) {
-            if (node.epoch == last.epoch && !node.frozen) revert EpochStillOpen();
+            if (node.epoch == last.epoch && node.frozenEpoch != last.epoch) revert EpochStillOpen();
         } else {
             settlement.requireStanding(next);
             if (next.node != last.node || next.number != last.number + 1 || next.epoch == last.epoch) {

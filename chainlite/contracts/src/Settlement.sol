@@ -26,7 +26,7 @@ contract Settlement is EIP712, ReentrancyGuardTransient {
         uint64 epoch; // 0 before the first one is opened
         uint64 last; // number of the latest batch that stands
         uint64 finalised; // number of the latest batch that finalise() has seen
-        bool frozen; // slashed: no batches until the owner opens an epoch
+        uint64 frozenEpoch; // the epoch of the latest slash; equal to `epoch`: no batches until the owner opens another
         uint128 bond; // without what is unbonding
         uint128 finalisedCumulative; // settledCumulative of that batch
     }
@@ -143,7 +143,6 @@ contract Settlement is EIP712, ReentrancyGuardTransient {
         Node storage s = _nodes[node];
         _requireAt(node, s.last, last);
         s.epoch++;
-        s.frozen = false;
         escrow.openRefund(node, last.claimsHash, last.settledCumulative);
         emit EpochOpened(node, s.epoch);
     }
@@ -164,7 +163,7 @@ contract Settlement is EIP712, ReentrancyGuardTransient {
     function submit(Batch calldata previous, Batch calldata batch) external {
         Node storage s = _nodes[msg.sender];
         (uint64 last, uint64 epoch) = (s.last, s.epoch);
-        if (epoch == 0 || s.frozen) revert NoOpenEpoch();
+        if (epoch == s.frozenEpoch) revert NoOpenEpoch();
         if (batch.number != last + 1) revert WrongNumber(last + 1);
         if (batch.epoch != epoch) revert WrongEpoch(epoch);
         if (batch.number - s.finalised > MAX_OPEN_BATCHES) revert TooManyOpenBatches();
@@ -286,7 +285,7 @@ contract Settlement is EIP712, ReentrancyGuardTransient {
         }
         uint128 total = s.bond + _unbondings[node].amount;
         uint128 reward = total / 2;
-        (s.frozen, s.bond) = (true, 0);
+        (s.frozenEpoch, s.bond) = (s.epoch, 0);
         delete _unbondings[node];
         escrow.openRefund(node, kept.claimsHash, kept.settledCumulative);
         emit Slashed(node, challenger, total - reward, reward);

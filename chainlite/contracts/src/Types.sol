@@ -140,6 +140,32 @@ struct Path {
     Sibling[] siblings;
 }
 
+/// @dev A receipt with its place in a receipts tree.
+struct ReceiptLeaf {
+    BillingProof proof;
+    uint128 settled;
+    Path path;
+}
+
+struct PostingLeaf {
+    Posting posting;
+    Path path;
+}
+
+struct CreditLeaf {
+    Credit credit;
+    Path path;
+}
+
+/// @dev The rows behind a receipt: `top` is the adapter's version, or the model's without an adapter; `base` is the model's
+/// version with an adapter, and ignored without.
+struct Rows {
+    Price price;
+    Split split;
+    Version top;
+    Version base;
+}
+
 uint8 constant ROLE_MODEL = 1;
 uint8 constant ROLE_BASE = 2;
 uint8 constant ROLE_DATA = 3;

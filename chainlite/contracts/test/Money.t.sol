@@ -1,40 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
-import {Escrow} from "../src/Escrow.sol";
-import {Batch, Claim, Credit, Posting} from "../src/Types.sol";
-import {Book} from "./Helpers/Book.sol";
-import {System} from "./Helpers/System.sol";
+import {Batch, Credit, Posting} from "../src/Types.sol";
+import {Scene} from "./Helpers/Scene.sol";
 
 /// @title One node, two payers: deposit, claim, submit, finality, reward, refund, withdrawal.
-contract MoneyTest is System {
-    Book internal book;
-    uint256 internal aliceKey;
-    uint256 internal bobKey;
-    address internal alice;
-    address internal bob;
-    address internal node;
-
-    function setUp() public {
-        deploy();
-        (alice, aliceKey) = makeAddrAndKey("alice");
-        (bob, bobKey) = makeAddrAndKey("bob");
-        book = new Book(settlement, "node", split, modelVersion, adapterVersion);
-        node = book.node();
-        registry.publish(keccak256(abi.encode(book.price(false))));
-        registry.publish(keccak256(abi.encode(book.price(true))));
-        fund(alice, 100 ether);
-        fund(bob, 100 ether);
-        fund(node, 100 ether);
-        vm.prank(node);
-        settlement.bond(node, 10 ether);
-        book.openEpoch();
-        vm.prank(alice);
-        escrow.deposit(alice, node, 10 ether);
-        vm.prank(bob);
-        escrow.deposit(bob, node, 10 ether);
-    }
-
+contract MoneyTest is Scene {
     function test_a_batch_from_deposit_to_reward() public {
         book.serve(aliceKey, 1000, 200, 300, false, 1);
         book.serve(bobKey, 500, 0, 100, true, 2);

@@ -2,6 +2,7 @@
 pragma solidity 0.8.30;
 
 import {Test} from "forge-std/Test.sol";
+import {Challenges} from "../../src/Challenges.sol";
 import {Clock} from "../../src/Clock.sol";
 import {Escrow} from "../../src/Escrow.sol";
 import {IRegistry, IWrappedNative} from "../../src/Interfaces.sol";
@@ -42,7 +43,7 @@ abstract contract System is Test {
     Escrow internal escrow;
     Settlement internal settlement;
     Rewards internal rewards;
-    address internal challengesAddress;
+    Challenges internal challenges;
 
     Split internal split;
     Version internal modelVersion;
@@ -55,7 +56,6 @@ abstract contract System is Test {
         clock = new Clock(guardian);
         // The contracts know each other by immutable address: those still to come are computed.
         uint256 nonce = vm.getNonce(address(this));
-        challengesAddress = vm.computeCreateAddress(address(this), nonce + 3);
         escrow = new Escrow(
             asset,
             clock,
@@ -63,14 +63,13 @@ abstract contract System is Test {
             vm.computeCreateAddress(address(this), nonce + 2),
             THAW
         );
-        settlement = new Settlement(escrow, challengesAddress, WINDOW, UNBOND, CLAIMS, MINIMUM_BOND);
+        settlement = new Settlement(
+            escrow, vm.computeCreateAddress(address(this), nonce + 3), WINDOW, UNBOND, CLAIMS, MINIMUM_BOND
+        );
         rewards = new Rewards(settlement, registry);
-        deployChallenges();
+        challenges = new Challenges(settlement, registry, ANSWER, DEMAND_BOND);
         publishRows();
     }
-
-    /// @dev Overridden where challenges are tested.
-    function deployChallenges() internal virtual {}
 
     function publishRows() private {
         split = Split(400_000_000, 300_000_000, 200_000_000, 100_000_000, validatorsPool, unattributedPool, treasury);
@@ -89,7 +88,7 @@ abstract contract System is Test {
         asset.deposit{value: amount}();
         asset.approve(address(escrow), type(uint256).max);
         asset.approve(address(settlement), type(uint256).max);
-        asset.approve(challengesAddress, type(uint256).max);
+        asset.approve(address(challenges), type(uint256).max);
         vm.stopPrank();
     }
 }
