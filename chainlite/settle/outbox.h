@@ -13,7 +13,7 @@
  *   with "disk_full: ", OL_EIO otherwise.
  *
  * Threads: all functions from any thread. A write belongs to one thread; between begin and commit do only what is
- * bounded (others wait for it): no I/O. Callbacks of scans must not write. */
+ * bounded (others wait for it): no I/O. Callbacks of scans may read but must not write. */
 #ifndef OPENLORA_SETTLE_OUTBOX_H
 #define OPENLORA_SETTLE_OUTBOX_H
 
@@ -140,7 +140,7 @@ enum { OUTBOX_MAX_BATCH_RECEIPTS = 16384 };
 
 struct outbox_batch {
     struct batch batch; /* node … first_sequence and count from closing on; the rest as it becomes known */
-    enum outbox_batch_state state;
+    uint8_t state;                               /* enum outbox_batch_state */
     uint64_t closed_ms, submitted_ms, proven_ms; /* Unix; 0: not yet */
     uint64_t nonce;                              /* of the submitting transaction, with state > closed */
     uint64_t block_number, gas_used;             /* gas: of everything sent for this batch, claims included */
