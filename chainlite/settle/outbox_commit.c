@@ -102,8 +102,8 @@ static void recover(struct outbox *o)
     if (now < o->recover_at_ns || o->writing)
         return;
     o->recover_at_ns = now + (int64_t)RECOVER_EVERY_MS * 1000000;
-    if (check_space(o) != 0)
-        return;
+    if (check_space(o) != 0 || db_probe(o->path, &e) != 0)
+        return; /* what can be read stays readable */
     pthread_rwlock_wrlock(&o->db_lock);
     db_close(&o->db);
     int rc = db_open(&o->config, &o->db, &e);

@@ -6,9 +6,12 @@
 #include "chainlite/settle/outbox_internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define MODULE "outbox"
 
@@ -18,7 +21,8 @@ enum {
     BLOCK_BYTES = 8 << 10,
     MAX_OPEN_FILES = 128,
     MAX_LOG_BYTES = 32 << 20, /* of writes replayed at opening */
-    WARN_LEVEL = 2,
+    PROBE_BYTES = 1 << 20,
+    NO_INFO_LOG = 6, /* above every level: only what is written at opening is left */
 };
 
 static const char *const cf_names[CF_COUNT] = {"default", "reservations", "receipts",     "receipt_ids", "tenants",
@@ -59,12 +63,36 @@ static void set_options(const struct outbox_config *config, struct db *db)
     rocksdb_options_set_compression(o, rocksdb_lz4_compression);
     rocksdb_options_set_max_background_jobs(o, 2);
     rocksdb_options_set_bytes_per_sync(o, 1 << 20); /* table files trickle out instead of delaying a log's sync */
+    rocksdb_options_set_info_log_level(o, NO_INFO_LOG);
     rocksdb_options_set_keep_log_file_num(o, 2);
-    rocksdb_options_set_max_log_file_size(o, 1 << 20);
-    rocksdb_options_set_info_log_level(o, WARN_LEVEL);
     db->read = rocksdb_readoptions_create();
     db->sync = rocksdb_writeoptions_create();
     rocksdb_writeoptions_set_sync(db->sync, 1);
+}
+
+/* Can a file of some size be written and synced here? Debian's RocksDB asserts, and ends the process, when its text log
+ * meets a full disk, and it writes one whenever it opens: so it is not opened on one. A quota or a file size limit does
+ * not show in statvfs, so this tries. */
+int db_probe(const char *path, struct err *e)
+{
+    char name[4096], block[4096];
+    int n = snprintf(name, sizeof name, "%s/probe", path);
+    int fd = n > 0 && (size_t)n < sizeof name ? open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : -1;
+    bool ok = fd >= 0;
+    memset(block, 0xa5, sizeof block);
+    for (size_t done = 0; ok && done < PROBE_BYTES; done += sizeof block)
+        ok = write(fd, block, sizeof block) == (ssize_t)sizeof block;
+    ok = ok && fdatasync(fd) == 0;
+    int cause = errno;
+    if (fd >= 0) {
+        close(fd);
+        unlink(name);
+    }
+    if (ok)
+        return 0;
+    bool full = cause == ENOSPC || cause == EDQUOT || cause == EFBIG;
+    return err_set(e, full ? OL_ELIMIT : OL_EIO, MODULE, "%swriting %.120s: %s", full ? "disk_full: " : "", name,
+                   strerror(cause));
 }
 
 int db_open(const struct outbox_config *config, struct db *db, struct err *e)
@@ -74,13 +102,16 @@ int db_open(const struct outbox_config *config, struct db *db, struct err *e)
     *db = (struct db){0};
     if (mkdir(config->path, 0700) != 0 && errno != EEXIST)
         return err_set(e, OL_EIO, MODULE, "making the folder %.160s: %s", config->path, strerror(errno));
+    int rc = db_probe(config->path, e);
+    if (rc != 0)
+        return rc;
     set_options(config, db);
     for (int i = 0; i < CF_COUNT; i++)
         options[i] = db->options;
     db->handle = rocksdb_open_column_families(db->options, config->path, CF_COUNT, cf_names, options, db->cf, &message);
     if (message) {
         db->handle = NULL;
-        int rc = db_error(message, "opening the outbox", e);
+        rc = db_error(message, "opening the outbox", e);
         db_close(db);
         return rc;
     }

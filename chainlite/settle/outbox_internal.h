@@ -35,6 +35,7 @@ struct db {
     rocksdb_writeoptions_t *sync;
 };
 
+int db_probe(const char *path, struct err *); /* is there room to open it? */
 int db_open(const struct outbox_config *, struct db *, struct err *);
 void db_close(struct db *);
 
