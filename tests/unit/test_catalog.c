@@ -1,0 +1,180 @@
+/* The catalog file and the chain files: what is written is read again, ids are checked, lookups. */
+#include "chainlite/core/tx.h"
+#include "chainlite/json/catalog.h"
+#include "chainlite/json/chain_file.h"
+#include "unit/vectors.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+static const uint8_t owner[ADDRESS_BYTES] = {1}, node[ADDRESS_BYTES] = {2};
+
+static void add_version(struct chain_catalog *c, enum item_kind kind, const char *name, uint32_t number,
+                        uint8_t content, const uint8_t *base)
+{
+    struct row_version row = {.number = number, .content_hash = {content}, .payee = {9}};
+    if (base)
+        memcpy(row.base_version, base, 32);
+    ck_assert_int_eq(chain_catalog_add_version(c, kind, owner, name, &row, NULL), 0);
+}
+
+static void add_price(struct chain_catalog *c, const uint8_t version[32], uint64_t time, wei_t wei)
+{
+    struct row_price row = {.effective_time = time, .input_wei = wei};
+    memcpy(row.node, node, sizeof node);
+    memcpy(row.version, version, 32);
+    ck_assert_int_eq(chain_catalog_add_price(c, &row, NULL), 0);
+}
+
+static void fill(struct chain_catalog *c)
+{
+    chain_catalog_init(c);
+    add_version(c, ITEM_MODEL, "small \"model\"", 1, 10, NULL);
+    const struct catalogued_version *model = chain_catalog_by_name(c, "small \"model\"");
+    uint8_t base[32];
+    memcpy(base, model->id, 32);
+    add_version(c, ITEM_ADAPTER, "pirate", 2, 20, base);
+    add_version(c, ITEM_ADAPTER, "pirate", 1, 20, base);
+    add_price(c, base, 100, 5);
+    add_price(c, base, 200, 6);
+    struct row_split split = {.model_ppb = PPB};
+    ck_assert_int_eq(chain_catalog_add_split(c, &split, NULL), 0);
+}
+
+START_TEST(test_lookups)
+{
+    struct chain_catalog c;
+    fill(&c);
+    size_t rows = c.versions.n;
+    const struct catalogued_version *model = chain_catalog_by_name(&c, "small \"model\"");
+    const struct catalogued_version *pirate = chain_catalog_by_name(&c, "pirate");
+    ck_assert_uint_eq(pirate->row.number, 2);
+    ck_assert_ptr_eq(chain_catalog_version(&c, pirate->id), pirate);
+    ck_assert_ptr_eq(chain_catalog_by_content(&c, (uint8_t[32]){20}, model->id), pirate);
+    ck_assert_ptr_eq(chain_catalog_by_content(&c, (uint8_t[32]){20}, NULL), pirate);
+    ck_assert_ptr_null(chain_catalog_by_content(&c, (uint8_t[32]){20}, pirate->id));
+    ck_assert_ptr_null(chain_catalog_by_name(&c, "nobody"));
+    ck_assert_ptr_null(chain_catalog_price_at(&c, node, model->id, TIER_DEFAULT, 99));
+    ck_assert(chain_catalog_price_at(&c, node, model->id, TIER_DEFAULT, 100)->row.input_wei == 5);
+    ck_assert(chain_catalog_price_at(&c, node, model->id, TIER_DEFAULT, 1000)->row.input_wei == 6);
+    ck_assert_ptr_null(chain_catalog_price_at(&c, node, model->id, TIER_FLEX, 1000));
+    ck_assert_ptr_null(chain_catalog_price_at(&c, owner, model->id, TIER_DEFAULT, 1000));
+    ck_assert_uint_eq(chain_catalog_split_in_force(&c)->row.model_ppb, PPB);
+    struct row_version again = pirate->row;
+    ck_assert_int_eq(chain_catalog_add_version(&c, ITEM_ADAPTER, owner, "pirate", &again, NULL), 0);
+    ck_assert_uint_eq(c.versions.n, rows); /* it was there */
+    chain_catalog_deinit(&c);
+}
+END_TEST
+
+START_TEST(test_refused_rows)
+{
+    struct chain_catalog c;
+    struct err e;
+    char name[ITEM_NAME_BYTES + 1];
+    struct row_version v = {.number = 1};
+    memset(name, 'x', sizeof name);
+    name[ITEM_NAME_BYTES] = '\0';
+    chain_catalog_init(&c);
+    ck_assert_int_eq(chain_catalog_add_version(&c, ITEM_MODEL, owner, name, &v, &e), OL_EINVAL);
+    ck_assert_int_eq(chain_catalog_add_version(&c, ITEM_MODEL, owner, "", &v, &e), OL_EINVAL);
+    ck_assert_int_eq(chain_catalog_add_version(&c, 0, owner, "x", &v, &e), OL_EINVAL);
+    v.base_ppb = PPB + 1;
+    ck_assert_int_eq(chain_catalog_add_version(&c, ITEM_MODEL, owner, "x", &v, &e), OL_EINVAL);
+    struct row_split split = {.model_ppb = PPB - 1};
+    ck_assert_int_eq(chain_catalog_add_split(&c, &split, &e), OL_EINVAL);
+    struct row_price price = {.tier = 3};
+    ck_assert_int_eq(chain_catalog_add_price(&c, &price, &e), OL_EINVAL);
+    ck_assert_uint_eq(c.versions.n + c.prices.n + c.splits.n, 0);
+    chain_catalog_deinit(&c);
+}
+END_TEST
+
+START_TEST(test_file)
+{
+    char directory[] = "/tmp/catalog.XXXXXX", path[64];
+    struct chain_catalog c, again;
+    struct err e = {0};
+    struct buf text[2];
+    ck_assert_ptr_nonnull(mkdtemp(directory));
+    snprintf(path, sizeof path, "%s/catalog.json", directory);
+    ck_assert_int_eq(chain_catalog_load(path, &again, &e), OL_ENOTFOUND);
+    fill(&c);
+    ck_assert_int_eq(chain_catalog_save(&c, path, NULL), 0);
+    ck_assert_int_eq(chain_catalog_save(&c, path, NULL), 0); /* replaces */
+    ck_assert_msg(chain_catalog_load(path, &again, &e) == 0, "%s", e.message);
+    for (int i = 0; i < 2; i++) {
+        buf_init(&text[i], CATALOG_MAX_BYTES);
+        notation_write(&chain_catalog_schema, i ? &again : &c, &text[i]);
+    }
+    ck_assert_str_eq(buf_str(&text[0]), buf_str(&text[1]));
+    /* every digit of every id, hash, name or number matters */
+    for (size_t i = 0; i < text[0].len; i++) {
+        char was = text[0].data[i];
+        if (was != '0' && was != '2' && was != 'r')
+            continue;
+        text[0].data[i] = was == 'r' ? 's' : '1';
+        struct chain_catalog other;
+        int rc = chain_catalog_parse(text[0].data, text[0].len, &other, &e);
+        ck_assert_msg(rc != 0, "accepted: %.*s", 60, text[0].data + (i < 30 ? 0 : i - 30));
+        text[0].data[i] = was;
+    }
+    buf_deinit(&text[0]);
+    buf_deinit(&text[1]);
+    chain_catalog_deinit(&c);
+    chain_catalog_deinit(&again);
+    ck_assert_int_eq(unlink(path), 0);
+    ck_assert_int_eq(rmdir(directory), 0); /* no drafts left behind */
+    ck_assert_int_eq(chain_catalog_save(&c, path, &e), OL_EIO);
+}
+END_TEST
+
+START_TEST(test_chain_files)
+{
+    static const struct {
+        const char *name;
+        uint64_t id;
+    } chains[] = {{"devnet", 31337}, {"openledger", 1612}, {"openledger-testnet", 161201}, {"op-mainnet", 10}};
+    for (size_t i = 0; i < sizeof chains / sizeof *chains; i++) {
+        struct chain_file c;
+        struct err e = {0};
+        ck_assert_msg(chain_file_load(chains[i].name, &c, &e) == 0, "%s", e.message);
+        ck_assert_str_eq(c.name, chains[i].name);
+        ck_assert_uint_eq(c.chain_id, chains[i].id);
+        struct header_rules rules;
+        chain_file_rules(&c, &rules);
+        ck_assert(rules.op_stack == (chains[i].id == 10));
+        ck_assert_uint_eq(rules.fork_time[FORK_JOVIAN], chains[i].id == 10 ? 1764691201 : UINT64_MAX);
+        ck_assert(c.contracts.n || c.unknown.n);
+        schema_free(&chain_file_schema, &c);
+    }
+    struct chain_file c;
+    struct err e;
+    ck_assert_int_eq(chain_file_load("nowhere", &c, &e), OL_ENOTFOUND);
+    ck_assert_int_eq(chain_file_load("./nowhere", &c, &e), OL_ENOTFOUND);
+}
+END_TEST
+
+/* The devnet's addresses are those that the deployer's first transactions create, in the deployment's order. */
+START_TEST(test_devnet_addresses)
+{
+    struct chain_file c;
+    struct bytes deployer = bytes_of_hex("f39fd6e51aad88f6f4ce6ab8827279cfffb92266");
+    ck_assert_int_eq(chain_file_load("devnet", &c, NULL), 0);
+    const struct chain_contract *contract = c.contracts.at;
+    for (size_t i = 0; i < c.contracts.n; i++) {
+        uint8_t address[ADDRESS_BYTES];
+        tx_create_address(deployer.data, i, address);
+        ck_assert_msg(memcmp(contract[i].address, address, ADDRESS_BYTES) == 0, "%s", contract[i].name);
+        ck_assert_ptr_eq(chain_file_contract(&c, contract[i].name), contract[i].address);
+    }
+    ck_assert_ptr_null(chain_file_contract(&c, "Nothing"));
+    schema_free(&chain_file_schema, &c);
+    free(deployer.data);
+}
+END_TEST
+
+int main(void)
+{
+    return RUN_SUITE("catalog", test_lookups, test_refused_rows, test_file, test_chain_files, test_devnet_addresses);
+}
