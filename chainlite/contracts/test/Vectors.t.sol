@@ -94,25 +94,6 @@ contract VectorsTest is Test {
         bytes signature;
     }
 
-    struct ItemCase {
-        uint8 kind;
-        address owner;
-        string name;
-        bytes32 id;
-    }
-
-    struct MetadataCase {
-        bytes32[] parents;
-        bytes32[] dataRoots;
-        bytes32 trainingRecord;
-        bytes32 hash;
-    }
-
-    struct ClaimsCase {
-        Credit[] accepted; // payer and amount
-        bytes32 claimsHash;
-    }
-
     function domain(bytes memory name, Deployment memory d, address contract_) private pure returns (bytes32) {
         return keccak256(
             abi.encode(
@@ -152,15 +133,6 @@ contract VectorsTest is Test {
     }
 
     function test_Rows() public view {
-        ItemCase[] memory items = abi.decode(vectors("rows", "items"), (ItemCase[]));
-        for (uint256 i = 0; i < items.length; i++) {
-            assertEq(keccak256(abi.encode(items[i].kind, items[i].owner, items[i].name)), items[i].id);
-        }
-        MetadataCase[] memory metadata = abi.decode(vectors("rows", "metadata"), (MetadataCase[]));
-        for (uint256 i = 0; i < metadata.length; i++) {
-            MetadataCase memory c = metadata[i];
-            assertEq(keccak256(abi.encode(c.parents, c.dataRoots, c.trainingRecord)), c.hash);
-        }
         check(Hashes.version.selector, "rows", "versions");
         check(Hashes.price.selector, "rows", "prices");
         check(Hashes.split.selector, "rows", "splits");
@@ -168,20 +140,6 @@ contract VectorsTest is Test {
 
     function test_Batches() public view {
         check(Hashes.batch.selector, "batches", "batches");
-    }
-
-    function test_ClaimsChain() public view {
-        ClaimsCase[] memory chunks = abi.decode(vectors("batches", "chunks"), (ClaimsCase[]));
-        bytes32 claimsHash;
-        for (uint256 i = 0; i < chunks.length; i++) {
-            bytes memory pairs;
-            for (uint256 k = 0; k < chunks[i].accepted.length; k++) {
-                Credit memory pair = chunks[i].accepted[k];
-                pairs = abi.encodePacked(pairs, pair.beneficiary, pair.cumulative);
-            }
-            claimsHash = keccak256(abi.encode(claimsHash, keccak256(pairs)));
-            assertEq(claimsHash, chunks[i].claimsHash);
-        }
     }
 
     struct PathCase {
