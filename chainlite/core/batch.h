@@ -35,6 +35,11 @@ void slot_batch(const uint8_t node[ADDRESS_BYTES], uint64_t number, uint8_t out[
 void slot_escrow_account(const uint8_t payer[ADDRESS_BYTES], const uint8_t node[ADDRESS_BYTES], uint8_t out[32]);
 /* Escrow: the clock until which a signer may sign for a payer. */
 void slot_escrow_signer(const uint8_t payer[ADDRESS_BYTES], const uint8_t signer[ADDRESS_BYTES], uint8_t out[32]);
+/* Settlement: word 0 is epoch, last, finalised (64 bits each, from the lowest) and frozen; word 1 bond (lower 128 bits)
+ * and finalisedCumulative. */
+void slot_settlement_node(const uint8_t node[ADDRESS_BYTES], unsigned word, uint8_t out[32]);
+/* Escrow: word 0 is collected (lower 128 bits) and unbatchedSince, word 1 claimsHash. */
+void slot_escrow_node(const uint8_t node[ADDRESS_BYTES], unsigned word, uint8_t out[32]);
 /* Registry: when the row with this id was published, 0 if never. */
 void slot_registered(const uint8_t id[32], uint8_t out[32]);
 

@@ -4,7 +4,14 @@
 #include "chainlite/core/mpt.h"
 
 /* Slots of chainlite/contracts/layout.json. */
-enum { SETTLEMENT_BATCHES = 2, ESCROW_ACCOUNTS = 2, ESCROW_SIGNERS = 5, REGISTRY_REGISTERED_AT = 0 };
+enum {
+    SETTLEMENT_BATCHES = 2,
+    SETTLEMENT_NODES = 3,
+    ESCROW_ACCOUNTS = 2,
+    ESCROW_NODES = 3,
+    ESCROW_SIGNERS = 5,
+    REGISTRY_REGISTERED_AT = 0
+};
 
 static void nested(uint64_t mapping, const uint8_t first[32], const uint8_t second[32], uint8_t out[32])
 {
@@ -44,4 +51,28 @@ void slot_registered(const uint8_t id[32], uint8_t out[32])
 {
     mpt_slot(REGISTRY_REGISTERED_AT, out);
     mpt_mapping_slot(id, out, out);
+}
+
+/* Word `word` of mapping[address], a struct of several words. */
+static void slot_of_struct(uint64_t mapping, const uint8_t address[ADDRESS_BYTES], unsigned word, uint8_t out[32])
+{
+    uint8_t key[32];
+    mpt_word_address(address, key);
+    mpt_slot(mapping, out);
+    mpt_mapping_slot(key, out, out);
+    for (int i = 31; i >= 0 && word; i--) { /* out += word */
+        word += out[i];
+        out[i] = (uint8_t)word;
+        word >>= 8;
+    }
+}
+
+void slot_settlement_node(const uint8_t node[ADDRESS_BYTES], unsigned word, uint8_t out[32])
+{
+    slot_of_struct(SETTLEMENT_NODES, node, word, out);
+}
+
+void slot_escrow_node(const uint8_t node[ADDRESS_BYTES], unsigned word, uint8_t out[32])
+{
+    slot_of_struct(ESCROW_NODES, node, word, out);
 }
