@@ -78,7 +78,6 @@ contract Escrow is EIP712, ReentrancyGuardTransient {
     /// @param accepted (payer(20) ‖ amount(16)) pairs: what a refund of this chunk must present
     event Claimed(address indexed node, bytes32 previousHash, bytes accepted);
     event ClaimSkipped(address indexed node, address indexed payer, uint128 amount, Skip reason);
-    event Batched(address indexed node, uint128 collected);
     event RefundOpened(address indexed node, uint256 indexed index, bytes32 cursor, bytes32 target, uint128 amount);
     event Refunded(address indexed node, uint256 indexed index, bytes32 cursor, bytes pairs);
     event PaidOut(address indexed to, uint128 amount);
@@ -204,21 +203,22 @@ contract Escrow is EIP712, ReentrancyGuardTransient {
     /// @dev Takes one claim out of its account, or says why not.
     function _take(Claim calldata c, uint64 now_) private returns (bool) {
         Account storage slot = _accounts[c.payer][msg.sender];
-        Account memory account = slot;
+        (uint256 balance, uint256 claimed) = (slot.balance, slot.claimed);
+        uint256 amount = c.amount;
         Skip reason;
-        if (c.amount == 0) {
+        if (amount == 0) {
             reason = Skip.ZeroAmount;
-        } else if (uint256(account.claimed) + c.amount > c.ceiling) {
+        } else if (claimed + amount > c.ceiling) {
             reason = Skip.OverCeiling;
-        } else if (account.balance < c.amount) {
+        } else if (balance < amount) {
             reason = Skip.OverBalance;
         } else if (!_signed(c, now_)) {
             reason = Skip.BadSignature;
         } else {
             unchecked {
-                (account.balance, account.claimed) = (account.balance - c.amount, account.claimed + c.amount);
+                // Checked above: the balance suffices, and the ceiling has 128 bits. One write for both halves.
+                (slot.balance, slot.claimed) = (uint128(balance - amount), uint128(claimed + amount));
             }
-            (slot.balance, slot.claimed) = (account.balance, account.claimed);
             return true;
         }
         emit ClaimSkipped(msg.sender, c.payer, c.amount, reason);
@@ -255,10 +255,7 @@ contract Escrow is EIP712, ReentrancyGuardTransient {
     function batched(address node) external onlySettlement returns (uint128 collected, bytes32 claimsHash) {
         Collection storage c = _nodes[node];
         (collected, claimsHash) = (c.collected, c.claimsHash);
-        if (c.unbatchedSince != 0) {
-            c.unbatchedSince = 0;
-            emit Batched(node, collected);
-        }
+        if (c.unbatchedSince != 0) c.unbatchedSince = 0; // Settlement's event tells
     }
 
     /// @notice Sets a node back to where its last standing batch left it and opens what came after for refund.

@@ -7,7 +7,7 @@ import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {Clock} from "./Clock.sol";
 import {Escrow} from "./Escrow.sol";
-import {Batch, batchHash} from "./Types.sol";
+import {Batch, batchHash, batchHashOf} from "./Types.sol";
 
 /// @title Batches of receipts, and the bonds behind them (docs/protocol.md §5, §7).
 /// @notice A node submits one hash per batch. The batch is final once the challenge window has passed on the clock and its
@@ -66,7 +66,7 @@ contract Settlement is EIP712, ReentrancyGuardTransient {
     event OwnerOffered(address indexed node, address indexed to);
     event OwnerChanged(address indexed node, address indexed owner);
     event EpochOpened(address indexed node, uint64 epoch);
-    event Submitted(address indexed node, uint64 indexed number, bytes32 hash, Batch batch);
+    event Submitted(address indexed node, uint64 indexed number, Batch batch);
     event Finalised(address indexed node, uint64 indexed number);
     event Bonded(address indexed node, address indexed from, uint128 amount);
     event Unbonded(address indexed node, uint128 amount, uint64 readyAt);
@@ -110,7 +110,7 @@ contract Settlement is EIP712, ReentrancyGuardTransient {
         (windowSeconds, unbondSeconds, claimSeconds) = (windowSeconds_, unbondSeconds_, claimSeconds_);
         minimumBond = minimumBond_;
         Batch memory empty;
-        _emptyHash = keccak256(abi.encode(empty));
+        _emptyHash = batchHashOf(empty);
     }
 
     // ---- owners and epochs ----
@@ -161,33 +161,39 @@ contract Settlement is EIP712, ReentrancyGuardTransient {
     /// @notice Submits the sender's next batch. `previous` is its batch before, as submitted (the empty batch for the
     /// first); in `batch` the fields node, submittedAt and previous are ignored and set here.
     function submit(Batch calldata previous, Batch calldata batch) external {
-        Node storage s = _nodes[msg.sender];
-        (uint64 last, uint64 epoch) = (s.last, s.epoch);
-        if (epoch == s.frozenEpoch) revert NoOpenEpoch();
-        if (batch.number != last + 1) revert WrongNumber(last + 1);
-        if (batch.epoch != epoch) revert WrongEpoch(epoch);
-        if (batch.number - s.finalised > MAX_OPEN_BATCHES) revert TooManyOpenBatches();
+        Node memory s = _nodes[msg.sender];
+        Batch memory b = batch; // refuses words with dirty upper bits
+        if (s.epoch == s.frozenEpoch) revert NoOpenEpoch();
+        if (b.number != s.last + 1) revert WrongNumber(s.last + 1);
+        if (b.epoch != s.epoch) revert WrongEpoch(s.epoch);
+        if (b.number - s.finalised > MAX_OPEN_BATCHES) revert TooManyOpenBatches();
         bytes32 previousHash = batchHash(previous);
-        if (previousHash != _hashOf(msg.sender, last)) revert NotABatch(msg.sender, last);
-        _checkTotals(previous, batch, epoch);
-        _checkMoney(s, batch);
+        if (previousHash != _hashOf(msg.sender, s.last)) revert NotABatch(msg.sender, s.last);
+        _checkTotals(previous, b);
+        _checkMoney(s, b);
 
-        Batch memory b = batch;
         b.node = msg.sender;
         b.submittedAt = clock.timeUnpaused();
-        b.previous = last == 0 ? bytes32(0) : previousHash;
-        bytes32 hash = keccak256(abi.encode(b));
-        _batches[msg.sender][b.number] = hash;
-        s.last = b.number;
-        emit Submitted(msg.sender, b.number, hash, b);
+        b.previous = s.last == 0 ? bytes32(0) : previousHash;
+        _batches[msg.sender][b.number] = batchHashOf(b);
+        _nodes[msg.sender].last = b.number;
+        _emitSubmitted(b);
+    }
+
+    /// @dev emit Submitted(b.node, b.number, b): a batch in memory is its own ABI encoding, so nothing is copied.
+    function _emitSubmitted(Batch memory b) private {
+        (bytes32 topic, address node, uint64 batchNumber) = (Submitted.selector, b.node, b.number);
+        assembly ("memory-safe") {
+            log3(b, 608, topic, node, batchNumber)
+        }
     }
 
     /// @dev That the batch continues the one before, and that its own figures agree.
-    function _checkTotals(Batch calldata previous, Batch calldata batch, uint64 epoch) private pure {
+    function _checkTotals(Batch calldata previous, Batch memory batch) private pure {
         uint64 next = 1;
         uint256 pending;
         uint256 credits;
-        if (previous.epoch == epoch) {
+        if (previous.epoch == batch.epoch) {
             next = previous.firstSequence + previous.count;
             (pending, credits) = (previous.pendingTotal, previous.creditsTotal);
         }
@@ -209,7 +215,7 @@ contract Settlement is EIP712, ReentrancyGuardTransient {
     }
 
     /// @dev That what the batch settles is what the node has collected, and that the bond covers it.
-    function _checkMoney(Node storage s, Batch calldata batch) private {
+    function _checkMoney(Node memory s, Batch memory batch) private {
         (uint128 collected, bytes32 claimsHash) = escrow.batched(msg.sender);
         if (batch.settledCumulative != collected || batch.claimsHash != claimsHash) {
             revert NotWhatEscrowCollected(collected, claimsHash);

@@ -195,9 +195,21 @@ function voucherHash(address payer, address node, uint128 ceiling, bytes32 reque
     return keccak256(abi.encode(VOUCHER_TYPEHASH, payer, node, ceiling, requestHash));
 }
 
-/// @dev Batch hash (§5). All fields are static: the encoding is 19 words.
-function batchHash(Batch calldata batch) pure returns (bytes32) {
-    return keccak256(abi.encode(batch));
+/// @dev Batch hash (§5) of the 19 words as they lie in the call data. Use it to recognise a batch that the chain has hashed,
+/// never to make a new one: words with dirty upper bits are not refused here, they only match nothing.
+function batchHash(Batch calldata batch) pure returns (bytes32 hash) {
+    assembly ("memory-safe") {
+        let at := mload(0x40)
+        calldatacopy(at, batch, 608)
+        hash := keccak256(at, 608)
+    }
+}
+
+/// @dev The same in memory, where every field is a clean word.
+function batchHashOf(Batch memory batch) pure returns (bytes32 hash) {
+    assembly ("memory-safe") {
+        hash := keccak256(batch, 608)
+    }
 }
 
 function versionId(Version calldata version) pure returns (bytes32) {
