@@ -8,7 +8,7 @@
 /* Every error that a call of calls.h can end with. */
 static const char *const signatures[] = {
     /* Settlement */
-    "OnlyOwnerOf(address)", "OnlyChallenges()", "NotABatch(address,uint64)", "WrongNode()", "WrongNumber(uint64)",
+    "OnlyOwnerOf(address)", "OnlyChallenges()", "NotABatch(address,uint64)", "WrongNumber(uint64)",
     "WrongEpoch(uint64)", "WrongSequence(uint64)", "NoOpenEpoch()", "EmptyBatch()", "EmptyTreeNotZero()",
     "PartsDoNotAddUp()", "CreditsDoNotAddUp()", "NotWhatEscrowCollected(uint128,bytes32)", "BondTooSmall(uint256)",
     "TooManyOpenBatches()", "NotFinal(uint64)", "AlreadyFinal()", "AlreadyFinalised()", "ZeroAmount()",

@@ -6,6 +6,7 @@ import {existsSync, readFileSync, writeFileSync} from 'node:fs';
 const READ_BY_LIGHT_CLIENTS = {
     Clock: ['_pauses'],
     Escrow: ['_accounts', '_nodes', '_thaws', '_signers'],
+    Registry: ['_registeredAt'],
     Settlement: ['_batches', '_nodes'],
 };
 

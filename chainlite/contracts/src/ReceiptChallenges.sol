@@ -28,6 +28,9 @@ abstract contract ReceiptChallenges is ChallengeBase {
         Batch batch;
     }
 
+    /// @dev How far a node's clock may be off (§9 refuses more): a price published this long after the start is too late.
+    uint256 private constant SKEW_MS = 60_000;
+
     error NotStated();
     error EpochNotOpen();
 
@@ -93,14 +96,16 @@ abstract contract ReceiptChallenges is ChallengeBase {
         _convict(faulty, Fault.PayerChain, cut, batch);
     }
 
-    /// @notice The fee is not what the price says, or the price is another node's, another version's or not yet in force.
+    /// @notice The fee is not what the price says, or the price is another node's, another version's, not yet in force, or
+    /// was published after the answer: its effectiveTime may lie in the past.
     function fee(Cut calldata cut, Batch calldata batch, ReceiptLeaf calldata r, Price calldata price) external {
         _requireReceipt(batch, r);
         BillingProof calldata p = r.proof;
         if (priceIdOf(price) != p.priceId) revert NotBehindId(p.priceId);
         bytes32 version = p.adapterVersion != 0 ? p.adapterVersion : p.modelVersion;
         bool faulty = price.node != batch.node || price.version != version
-            || uint256(price.effectiveTime) * 1000 > p.startTimeMs || p.cachedTokens > p.promptTokens;
+            || uint256(price.effectiveTime) * 1000 > p.startTimeMs || p.cachedTokens > p.promptTokens
+            || uint256(registry.registeredAt(p.priceId)) * 1000 > uint256(p.startTimeMs) + SKEW_MS;
         if (!faulty) {
             (uint256 royalty, uint256 compute) = Rules.fee(price, p);
             faulty = p.fee != royalty + compute;

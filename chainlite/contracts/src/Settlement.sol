@@ -78,7 +78,6 @@ contract Settlement is EIP712, ReentrancyGuardTransient {
     error OnlyChallenges();
     error UnbondingTooShort();
     error NotABatch(address node, uint64 number);
-    error WrongNode();
     error WrongNumber(uint64 expected);
     error WrongEpoch(uint64 expected);
     error WrongSequence(uint64 expected);

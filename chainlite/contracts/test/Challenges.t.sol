@@ -241,10 +241,33 @@ contract ReceiptChallengesTest is Scene {
     }
 
     function test_price_not_yet_in_force() public convicts {
+        _tamperPrice(uint64(vm.getBlockTimestamp()) + 1);
+    }
+
+    function test_price_published_after_the_answer() public convicts {
+        pass(61);
+        _tamperPrice(1);
+    }
+
+    function test_a_clock_may_be_off_by_a_minute() public {
+        pass(60);
+        vm.expectRevert(ChallengeBase.NoFault.selector);
+        this.tryPrice(1);
+    }
+
+    function tryPrice(uint64 effectiveTime) external {
+        _tamperPrice(effectiveTime);
+    }
+
+    /// @dev The same price but for its time, published now.
+    function _tamperPrice(uint64 effectiveTime) internal {
         BillingProof memory p = proof(1);
-        p.startTimeMs = book.price(false).effectiveTime * 1000 - 1;
+        Price memory price = book.price(false);
+        price.effectiveTime = effectiveTime;
+        p.priceId = keccak256(abi.encode(price));
+        registry.publish(p.priceId);
         tamper(1, p);
-        _fee(1, book.price(false));
+        _fee(1, price);
     }
 
     function _ceiling(uint256 i, Voucher memory v) internal {
