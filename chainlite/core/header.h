@@ -1,5 +1,5 @@
-/* L2 block headers of the OP stack and of plain Ethereum chains: RLP -> fields, with the fields of each fork as a
- * table (OP specs; chain parameters say when a fork starts). The hash is always recomputed. Pure. */
+/* Block headers of OP-stack chains and of plain Ethereum chains since London: RLP -> fields, with the fields of each
+ * fork as a table (OP specs; chain parameters say when a fork starts). The hash is always recomputed. Pure. */
 #ifndef OPENLORA_CORE_HEADER_H
 #define OPENLORA_CORE_HEADER_H
 
@@ -11,7 +11,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum header_fork { FORK_BEDROCK, FORK_CANYON, FORK_ECOTONE, FORK_HOLOCENE, FORK_ISTHMUS, FORK_JOVIAN, FORK_KARST, FORK_COUNT };
+enum header_fork {
+    FORK_BEDROCK,
+    FORK_CANYON,
+    FORK_ECOTONE,
+    FORK_HOLOCENE,
+    FORK_ISTHMUS,
+    FORK_JOVIAN,
+    FORK_KARST,
+    FORK_COUNT
+};
 
 struct header_rules {
     bool op_stack;                       /* false: field counts are checked, fork contents are not */
@@ -21,7 +30,7 @@ struct header_rules {
 struct header {
     uint8_t hash[HASH_BYTES], parent_hash[HASH_BYTES], state_root[HASH_BYTES], transactions_root[HASH_BYTES],
         receipts_root[HASH_BYTES], withdrawals_root[HASH_BYTES];
-    uint64_t number, timestamp, gas_limit, gas_used, blob_gas_used;
+    uint64_t number, timestamp, gas_limit, gas_used, blob_gas_used; /* blob gas: from Jovian the DA footprint */
     wei_t base_fee_wei;
     bool has_withdrawals_root;
     const uint8_t *extra; /* borrows the input */

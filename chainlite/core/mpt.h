@@ -1,6 +1,7 @@
 /* Merkle-Patricia proofs as eth_getProof gives them (EIP-1186): inclusion and exclusion of an account, a storage slot,
  * a receipt. Nodes are checked by hash from the caller's root down; what the JSON says beside them is never used.
- * Refused: wrong or leftover nodes, more than 64 levels, non-canonical RLP, empty extension paths. Pure. */
+ * Refused: wrong or leftover nodes, non-canonical RLP, empty extension paths. The walk has at most one level per nibble
+ * of the key and one more. Pure. */
 #ifndef OPENLORA_CORE_MPT_H
 #define OPENLORA_CORE_MPT_H
 
@@ -12,12 +13,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+extern const uint8_t mpt_empty_root[HASH_BYTES]; /* keccak(0x80): the trie without entries */
+
 struct mpt_node { /* one RLP node; borrowed */
     const uint8_t *data;
     size_t len;
 };
 
-/* *found = false is a proof of absence. value borrows the last node. key: as it is in the trie (already hashed). */
+/* *found = false is a proof of absence. value borrows the last node. key: as it is in the trie (already hashed), at
+ * most 32 bytes. */
 int mpt_verify(const uint8_t root[HASH_BYTES], const uint8_t *key, size_t key_len, const struct mpt_node *nodes,
                size_t n_nodes, bool *found, const uint8_t **value, size_t *value_len, struct err *);
 
