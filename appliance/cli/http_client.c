@@ -5,14 +5,16 @@
 #include <curl/curl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define MODULE "http"
 
-enum { MAX_REPLY_BYTES = 64 << 20, CONNECT_TIMEOUT_MS = 5000 };
+enum { MAX_REPLY_BYTES = 64 << 20, MAX_HEADER_BYTES = 16 << 10, CONNECT_TIMEOUT_MS = 5000 };
 
 struct http_client {
     CURL *curl;
     char *base_url; /* without a slash at its end */
+    struct curl_slist *headers; /* of every request */
     char error[CURL_ERROR_SIZE];
 };
 
@@ -37,8 +39,9 @@ int http_open(const char *base_url, struct http_client **out, struct err *e)
     if (c) {
         c->curl = curl_easy_init();
         c->base_url = strdup(base_url);
+        c->headers = curl_slist_append(NULL, "Content-Type: application/json");
     }
-    if (!c || !c->curl || !c->base_url) {
+    if (!c || !c->curl || !c->base_url || !c->headers) {
         http_close(c);
         return err_set(e, OL_ENOMEM, MODULE, "no memory for an HTTP client");
     }
@@ -55,8 +58,52 @@ void http_close(struct http_client *c)
         return;
     if (c->curl)
         curl_easy_cleanup(c->curl);
+    curl_slist_free_all(c->headers);
     free(c->base_url);
     free(c);
+}
+
+int http_set_header(struct http_client *c, const char *name, const char *value, struct err *e)
+{
+    size_t len = strlen(name);
+    struct curl_slist *kept = NULL;
+    bool ok = true;
+    for (const struct curl_slist *h = c->headers; h && ok; h = h->next) {
+        if (!strncasecmp(h->data, name, len) && h->data[len] == ':')
+            continue;
+        struct curl_slist *longer = curl_slist_append(kept, h->data);
+        ok = longer != NULL;
+        kept = ok ? longer : kept;
+    }
+    if (ok && value) {
+        struct buf line;
+        buf_init(&line, MAX_HEADER_BYTES);
+        buf_printf(&line, "%s: %s", name, value);
+        struct curl_slist *longer = buf_failed(&line) ? NULL : curl_slist_append(kept, buf_str(&line));
+        ok = longer != NULL;
+        kept = ok ? longer : kept;
+        buf_deinit(&line);
+    }
+    if (!ok) {
+        curl_slist_free_all(kept);
+        return err_set(e, OL_ENOMEM, MODULE, "no memory for the header %s", name);
+    }
+    curl_slist_free_all(c->headers);
+    c->headers = kept;
+    return OL_OK;
+}
+
+const char *http_answer_header(struct http_client *c, const char *name)
+{
+    struct curl_header *h;
+    return curl_easy_header(c->curl, name, 0, CURLH_HEADER, -1, &h) == CURLHE_OK ? h->value : NULL;
+}
+
+long http_answer_status(struct http_client *c)
+{
+    long status = 0;
+    curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status);
+    return status;
 }
 
 char *http_path(struct http_client *c, const char *prefix, const char *name)
@@ -127,12 +174,11 @@ static int transfer(struct http_client *c, const char *method, const char *path,
     struct buf url;
     buf_init(&url, 8192);
     buf_printf(&url, "%s%s", c->base_url, path);
-    struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
     s->curl = c->curl;
     curl_easy_reset(c->curl);
     curl_easy_setopt(c->curl, CURLOPT_URL, buf_str(&url));
     curl_easy_setopt(c->curl, CURLOPT_CUSTOMREQUEST, method);
-    curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, c->headers);
     curl_easy_setopt(c->curl, CURLOPT_ERRORBUFFER, c->error);
     curl_easy_setopt(c->curl, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
     curl_easy_setopt(c->curl, CURLOPT_NOSIGNAL, 1L);
@@ -147,7 +193,6 @@ static int transfer(struct http_client *c, const char *method, const char *path,
     CURLcode rc = curl_easy_perform(c->curl);
     long status = 0;
     curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status);
-    curl_slist_free_all(headers);
     buf_deinit(&url);
     if (s->cancelled)
         return err_set(e, OL_ECANCELLED, MODULE, "cancelled");

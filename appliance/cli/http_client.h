@@ -29,6 +29,13 @@ int http_json(struct http_client *, const char *method, const char *path, const 
 int http_stream(struct http_client *, const char *path, const json_t *body, bool (*on_event)(void *user, const char *data),
                 void *user, const volatile bool *stop, struct err *e) __attribute__((warn_unused_result));
 
+/* Sends "Name: value" with every request from now on; NULL takes such a header back. */
+int http_set_header(struct http_client *, const char *name, const char *value, struct err *e)
+    __attribute__((warn_unused_result));
+/* A header of the last answer, of whatever status; NULL without it. Lives until the next request. */
+const char *http_answer_header(struct http_client *, const char *name);
+long http_answer_status(struct http_client *); /* 0: there was none */
+
 /* `prefix` followed by the percent-encoded `name`; owned by the caller, NULL without memory. */
 char *http_path(struct http_client *, const char *prefix, const char *name);
 
