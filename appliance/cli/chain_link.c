@@ -16,22 +16,19 @@ static const wei_t GWEI = 1000000000;
 
 static const char *const LOCAL_ENDPOINT[] = {"http://127.0.0.1:8545"};
 
-int chain_link_open(const struct chain_link_options *o, bool contracts, struct chain_link *out, struct err *e)
+int chain_link_open(const struct chain_link_options *o, struct chain_link *out, struct err *e)
 {
     const char *name = o->chain ? o->chain : "devnet";
     memset(out, 0, sizeof *out);
-    int rc = chain_file_load(name, OPENLORA_CHAINS_DIR, &out->chain, e);
+    int rc = chain_file_load(name, &out->chain, e);
     if (rc != 0)
         return rc;
-    if (contracts && !out->chain.has_contracts)
-        rc = err_set(e, OL_EINVAL, MODULE, "no contracts are known on %s; give a --chain file that names them", name);
     size_t n = o->rpc.n ? (size_t)o->rpc.n : 1;
     struct rpc_config config = {.urls = o->rpc.n ? o->rpc.items : LOCAL_ENDPOINT, .n_urls = n,
                                 .quorum = o->quorum ? (unsigned)o->quorum : (unsigned)(n / 2 + 1),
                                 .chain_id = out->chain.chain_id, .max_head_lag = MAX_HEAD_LAG};
     chain_file_rules(&out->chain, &config.rules);
-    if (rc == 0)
-        rc = rpc_open(&config, &out->rpc, e);
+    rc = rpc_open(&config, &out->rpc, e);
     if (rc == 0)
         rc = rpc_check(out->rpc, e);
     if (rc == 0)
@@ -49,6 +46,16 @@ void chain_link_close(struct chain_link *l)
         rpc_close(l->rpc);
     schema_free(&chain_file_schema, &l->chain);
     memset(l, 0, sizeof *l);
+}
+
+int chain_link_contract(const struct chain_link *l, const char *name, uint8_t out[ADDRESS_BYTES], struct err *e)
+{
+    const uint8_t *address = chain_file_contract(&l->chain, name);
+    if (!address)
+        return err_set(e, OL_EINVAL, MODULE, "no %s is known on %s; give a --chain file that names the contracts", name,
+                       l->chain.name);
+    memcpy(out, address, ADDRESS_BYTES);
+    return 0;
 }
 
 /* Fills nonce, fees and gas by what the endpoints say. */

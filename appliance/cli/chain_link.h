@@ -24,10 +24,13 @@ struct chain_link_options {
         LIST("rpc", &(o).rpc, "URL", "JSON-RPC endpoint; several are compared (default: http://127.0.0.1:8545)"),    \
         INT("quorum", &(o).quorum, "K", "endpoints that must agree, 0: more than half", 0, RPC_MAX_ENDPOINTS)
 
-/* Loads the data file and checks that the endpoints are on that chain. contracts: OL_EINVAL unless the file names them. */
-int chain_link_open(const struct chain_link_options *, bool contracts, struct chain_link *out, struct err *)
+/* Loads the data file and checks that the endpoints are on that chain. */
+int chain_link_open(const struct chain_link_options *, struct chain_link *out, struct err *)
     __attribute__((warn_unused_result));
 void chain_link_close(struct chain_link *);
+/* OL_EINVAL: the data file does not name this contract. */
+int chain_link_contract(const struct chain_link *, const char *name, uint8_t out[ADDRESS_BYTES], struct err *)
+    __attribute__((warn_unused_result));
 
 struct signing_key {
     const struct secp *secp;

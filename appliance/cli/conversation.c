@@ -64,6 +64,8 @@ static void print_statistics(const struct answer *a)
     fflush(stdout);
     fprintf(stderr, "[%lld tokens, %.1f tokens/s, first after %.0f ms%s%s]\n", (long long)a->tokens,
             tokens_per_second(a), a->first_s ? (a->first_s - a->start_s) * 1e3 : 0, *a->finish ? ", " : "", a->finish);
+    if (*a->receipt_id)
+        fprintf(stderr, "[%s, receipt %s]\n", a->cost, a->receipt_id);
 }
 
 static void print_json(const struct answer *a)
@@ -72,6 +74,10 @@ static void print_json(const struct answer *a)
                           a->finish, "prompt_tokens", (json_int_t)a->prompt_tokens, "tokens", (json_int_t)a->tokens,
                           "tokens_per_second", tokens_per_second(a), "first_token_s",
                           a->first_s ? a->first_s - a->start_s : 0, "total_s", a->end_s - a->start_s);
+    if (*a->receipt_id) {
+        json_object_set_new(o, "cost", json_string(a->cost));
+        json_object_set_new(o, "receipt_id", json_string(a->receipt_id));
+    }
     json_dumpf(o, stdout, JSON_REAL_PRECISION(6));
     putchar('\n');
     json_decref(o);

@@ -19,6 +19,8 @@ struct answer {
     double end_s;
     int64_t prompt_tokens, tokens;
     char finish[24];         /* "stop", "length", … */
+    char cost[44];           /* in coins, with their symbol; "" when nothing was billed */
+    char receipt_id[67];
 };
 
 /* Text that came, and tokens that came with it; prints at once. */

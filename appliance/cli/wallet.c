@@ -89,8 +89,9 @@ static int to_escrow(struct request *r, struct chain_link *l, const struct abi_w
     struct wallet w;
     struct tx_receipt receipt;
     struct sending s = {.value_wei = value, .data = data->data, .data_len = data->len};
-    memcpy(s.to, l->chain.contracts.escrow, ADDRESS_BYTES);
-    int rc = wallet_open(r->path, r->password_file, &w, e);
+    int rc = chain_link_contract(l, "Escrow", s.to, e);
+    if (rc == 0)
+        rc = wallet_open(r->path, r->password_file, &w, e);
     if (rc != 0)
         return rc;
     rc = chain_link_send(l, &(struct signing_key){w.secp, w.secret}, &s, &receipt, e);
@@ -111,7 +112,7 @@ struct account {
 static int read_account(struct chain_link *l, const uint8_t payer[ADDRESS_BYTES], const uint8_t *node,
                         struct account *out, struct err *e)
 {
-    uint8_t slot[1][32], word[1][32];
+    uint8_t slot[1][32], word[1][32], escrow[ADDRESS_BYTES];
     struct mpt_account coins;
     memset(out, 0, sizeof *out);
     int rc = light_head(l->light, LIGHT_LATEST, &out->head, e);
@@ -123,7 +124,9 @@ static int read_account(struct chain_link *l, const uint8_t payer[ADDRESS_BYTES]
     if (!node)
         return 0;
     slot_escrow_account(payer, node, slot[0]);
-    rc = light_storage(l->light, &out->head, l->chain.contracts.escrow, (const uint8_t(*)[32])slot, 1, word, NULL, e);
+    rc = chain_link_contract(l, "Escrow", escrow, e);
+    if (rc == 0)
+        rc = light_storage(l->light, &out->head, escrow, (const uint8_t(*)[32])slot, 1, word, NULL, e);
     if (rc != 0)
         return rc;
     out->claimed = wei_from_be16(word[0]);
@@ -243,7 +246,7 @@ static int run(struct request *r, struct err *e)
         if (actions[i].local)
             return actions[i].local(r, e);
         struct chain_link l;
-        int rc = chain_link_open(&r->link, true, &l, e);
+        int rc = chain_link_open(&r->link, &l, e);
         if (rc == 0)
             rc = actions[i].chain(r, &l, e);
         chain_link_close(&l);
@@ -258,7 +261,7 @@ int command_wallet(const struct command *command, int argc, char **argv)
 {
     struct request r = {.command = command, .words = argv + 1};
     const struct option options[] = {
-        TEXT("wallet", &r.file, "FILE", "key file (default: $OPENLORA_WALLET, else in the user's data folder)"),
+        TEXT("wallet-file", &r.file, "FILE", "key file (default: $OPENLORA_WALLET, else in the user's data folder)"),
         TEXT("password-file", &r.password_file, "FILE", "its first line is the password (default: asked)"),
         TEXT("node", &r.node, "ADDRESS", "the node that is paid"),
         CHAIN_LINK_OPTIONS(r.link),

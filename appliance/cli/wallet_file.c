@@ -1,6 +1,7 @@
 #include "cli/wallet_file.h"
 
 #include "chainlite/core/hex.h"
+#include "chainlite/json/notation_file.h"
 #include "chainlite/keys/keystore_v3.h"
 #include "cli/password.h"
 
@@ -17,9 +18,7 @@
 
 #define MODULE "wallet"
 
-enum { MAX_RECORD_BYTES = 4 << 20, PASSWORD_MIN_BYTES = 8 };
-
-static const char RECORD_SUFFIX[] = ".spent.json";
+enum { MAX_RECORD_BYTES = 4 << 20, MAX_NODES = 10000, PASSWORD_MIN_BYTES = 8 };
 
 int wallet_path(const char *option, char out[WALLET_PATH_BYTES], struct err *e)
 {
@@ -33,7 +32,7 @@ int wallet_path(const char *option, char out[WALLET_PATH_BYTES], struct err *e)
     else if (home && *home)
         n = snprintf(out, WALLET_PATH_BYTES, "%s/.local/share/openlora/wallet.json", home);
     if (n < 0)
-        return err_set(e, OL_EINVAL, MODULE, "HOME is not set; give --wallet FILE");
+        return err_set(e, OL_EINVAL, MODULE, "HOME is not set; give --wallet-file FILE");
     return n < WALLET_PATH_BYTES - 32 ? 0 : err_set(e, OL_ELIMIT, MODULE, "the wallet's path is too long");
 }
 
@@ -80,8 +79,8 @@ static int make_folders(const char *path, struct err *e)
     return 0;
 }
 
-/* Writes beside the file and renames: a crash leaves the old or the new one. exclusive: never over an old one. */
-static int replace_file(const char *path, const char *text, size_t len, bool exclusive, struct err *e)
+/* Writes beside the place and links: whole or not at all, and never over an old file. */
+static int create_file(const char *path, const char *text, size_t len, struct err *e)
 {
     char beside[WALLET_PATH_BYTES + 16];
     snprintf(beside, sizeof beside, "%s.new", path);
@@ -89,16 +88,11 @@ static int replace_file(const char *path, const char *text, size_t len, bool exc
     if (fd < 0)
         return err_set(e, OL_EIO, MODULE, "cannot write %s: %s", beside, strerror(errno));
     bool ok = write(fd, text, len) == (ssize_t)len && fsync(fd) == 0;
-    ok = close(fd) == 0 && ok;
-    if (ok && exclusive)
-        ok = link(beside, path) == 0;
-    else if (ok)
-        ok = rename(beside, path) == 0;
+    ok = close(fd) == 0 && ok && link(beside, path) == 0;
     int why = errno;
-    if (!ok || exclusive)
-        unlink(beside);
+    unlink(beside);
     if (!ok && why == EEXIST)
-        return err_set(e, OL_EEXIST, MODULE, "%s is there already; move it away or give --wallet FILE", path);
+        return err_set(e, OL_EEXIST, MODULE, "%s is there already; move it away or give --wallet-file FILE", path);
     return ok ? 0 : err_set(e, OL_EIO, MODULE, "cannot write %s: %s", path, strerror(why));
 }
 
@@ -185,65 +179,91 @@ int wallet_create(const char *path, const uint8_t *secret, const char *password,
     if (rc == 0)
         rc = make_folders(path, e);
     if (rc == 0)
-        rc = replace_file(path, buf_str(&text), text.len, true, e);
+        rc = create_file(path, buf_str(&text), text.len, e);
     mbedtls_platform_zeroize(key, sizeof key);
     buf_deinit(&text);
     secp_close(secp);
     return rc;
 }
 
-/* ---- the record: {"0xnode": {"ceiling_wei": "…", "cumulative_wei": "…"}} */
+/* ---- the record */
 
-static int load_record(const char *path, char record[WALLET_PATH_BYTES + 16], json_t **out, struct err *e)
+struct entry {
+    uint8_t node[ADDRESS_BYTES];
+    struct spent spent;
+};
+
+struct record {
+    uint8_t version;
+    struct list nodes; /* struct entry */
+};
+
+enum { RECORD_VERSION = 1 };
+
+static const struct field entry_fields[] = {
+    FIELD(entry, ADDRESS, "node", node),
+    FIELD(entry, WEI, "ceiling", spent.ceiling_wei),
+    FIELD(entry, WEI, "cumulative", spent.cumulative_wei),
+};
+static const struct schema entry_schema = SCHEMA("node", entry, entry_fields);
+
+static const struct field record_fields[] = {
+    FIELD_BOUNDED(record, VERSION, "version", version, RECORD_VERSION),
+    FIELD_MANY(record, "nodes", nodes, &entry_schema, MAX_NODES),
+};
+static const struct schema record_schema = SCHEMA("record", record, record_fields);
+
+static int load_record(const char *path, char name[WALLET_PATH_BYTES + 16], struct record *out, struct err *e)
 {
-    struct buf text;
-    snprintf(record, WALLET_PATH_BYTES + 16, "%s%s", path, RECORD_SUFFIX);
-    int rc = read_whole(record, MAX_RECORD_BYTES, &text, e);
-    if (rc == OL_ENOTFOUND)
-        return (*out = json_object()) ? 0 : err_set(e, OL_ENOMEM, MODULE, "no memory");
-    if (rc != 0)
-        return rc;
-    *out = json_loadb(buf_str(&text), text.len, JSON_REJECT_DUPLICATES, NULL);
-    buf_deinit(&text);
-    if (json_is_object(*out))
+    snprintf(name, WALLET_PATH_BYTES + 16, "%s.spent.json", path);
+    *out = (struct record){.version = RECORD_VERSION};
+    if (access(name, F_OK) != 0 && errno == ENOENT)
         return 0;
-    json_decref(*out);
-    return err_set(e, OL_EFORMAT, MODULE, "%s is damaged; without it ceilings cannot be raised safely", record);
+    return notation_read_file(&record_schema, name, MAX_RECORD_BYTES, out, e);
+}
+
+static struct entry *find_entry(const struct record *r, const uint8_t node[ADDRESS_BYTES])
+{
+    struct entry *entries = r->nodes.at;
+    for (size_t i = 0; i < r->nodes.n; i++)
+        if (memcmp(entries[i].node, node, ADDRESS_BYTES) == 0)
+            return &entries[i];
+    return NULL;
 }
 
 int wallet_spent(const char *path, const uint8_t node[ADDRESS_BYTES], struct spent *out, struct err *e)
 {
-    char record[WALLET_PATH_BYTES + 16], name[ADDRESS_TEXT_BYTES];
-    json_t *o;
-    int rc = load_record(path, record, &o, e);
+    char name[WALLET_PATH_BYTES + 16];
+    struct record record;
+    int rc = load_record(path, name, &record, e);
     if (rc != 0)
         return rc;
-    *out = (struct spent){0};
-    address_format(node, name);
-    const json_t *entry = json_object_get(o, name);
-    const char *ceiling = json_string_value(json_object_get(entry, "ceiling_wei")),
-               *cumulative = json_string_value(json_object_get(entry, "cumulative_wei"));
-    if (entry && (!ceiling || !cumulative || !wei_parse(ceiling, &out->ceiling_wei) ||
-                  !wei_parse(cumulative, &out->cumulative_wei)))
-        rc = err_set(e, OL_EFORMAT, MODULE, "%s: the entry of %s is damaged", record, name);
-    json_decref(o);
-    return rc;
+    const struct entry *entry = find_entry(&record, node);
+    *out = entry ? entry->spent : (struct spent){0};
+    schema_free(&record_schema, &record);
+    return 0;
 }
 
-int wallet_spent_save(const char *path, const uint8_t node[ADDRESS_BYTES], const struct spent *s, struct err *e)
+int wallet_spent_save(const char *path, const uint8_t node[ADDRESS_BYTES], const struct spent *spent, struct err *e)
 {
-    char record[WALLET_PATH_BYTES + 16], name[ADDRESS_TEXT_BYTES], ceiling[WEI_TEXT_BYTES], cumulative[WEI_TEXT_BYTES];
-    json_t *o;
-    int rc = load_record(path, record, &o, e);
+    char name[WALLET_PATH_BYTES + 16];
+    struct record record;
+    int rc = load_record(path, name, &record, e);
     if (rc != 0)
         return rc;
-    address_format(node, name);
-    wei_format(s->ceiling_wei, ceiling);
-    wei_format(s->cumulative_wei, cumulative);
-    json_object_set_new(o, name, json_pack("{s:s, s:s}", "ceiling_wei", ceiling, "cumulative_wei", cumulative));
-    char *text = json_dumps(o, JSON_INDENT(1));
-    rc = text ? replace_file(record, text, strlen(text), false, e) : err_set(e, OL_ENOMEM, MODULE, "no memory");
-    free(text);
-    json_decref(o);
+    struct entry *entry = find_entry(&record, node);
+    if (!entry) {
+        struct entry *more = realloc(record.nodes.at, (record.nodes.n + 1) * sizeof *more);
+        if (more) {
+            record.nodes.at = more;
+            entry = &more[record.nodes.n++];
+            memcpy(entry->node, node, ADDRESS_BYTES);
+        }
+    }
+    if (entry)
+        entry->spent = *spent;
+    rc = entry ? notation_write_file(&record_schema, &record, name, MAX_RECORD_BYTES, e)
+               : err_set(e, OL_ENOMEM, MODULE, "no memory for the wallet's record");
+    schema_free(&record_schema, &record);
     return rc;
 }
