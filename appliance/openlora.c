@@ -21,6 +21,10 @@ static const struct command commands[] = {
      command_bench},
     {"logits", "", "write the logits of every position of a token sequence",
      "Output: raw little-endian float32 (n_tokens, n_vocab). No tokenizer is needed.", command_logits},
+    {"chain", "[status | pending | retry | batches | catalog | reload]", "what chainlited has signed, sent and settled",
+     "pending lists what is not settled with the reason; retry tries dead letters again; reload reads the catalog file.\n"
+     "Only the user that chainlited runs as, and root, are answered.",
+     command_chain},
     {"wallet", "create | import FILE | show | deposit AMOUNT | refund AMOUNT | withdraw", "a payer's key and its money",
      "create and import write an Ethereum key file; deposit puts coins into the Escrow for one node; refund announces\n"
      "that AMOUNT of it is wanted back and withdraw pays it out after the thaw time. Amounts are in coins.",

@@ -14,6 +14,7 @@ enum { MAX_REPLY_BYTES = 64 << 20, MAX_HEADER_BYTES = 16 << 10, CONNECT_TIMEOUT_
 struct http_client {
     CURL *curl;
     char *base_url; /* without a slash at its end */
+    char *socket;   /* or NULL */
     struct curl_slist *headers; /* of every request */
     char error[CURL_ERROR_SIZE];
 };
@@ -52,6 +53,20 @@ int http_open(const char *base_url, struct http_client **out, struct err *e)
     return OL_OK;
 }
 
+int http_open_socket(const char *path, struct http_client **out, struct err *e)
+{
+    struct http_client *c;
+    int rc = http_open("http://localhost", &c, e);
+    if (rc)
+        return rc;
+    if (!(c->socket = strdup(path))) {
+        http_close(c);
+        return err_set(e, OL_ENOMEM, MODULE, "no memory for an HTTP client");
+    }
+    *out = c;
+    return OL_OK;
+}
+
 void http_close(struct http_client *c)
 {
     if (!c)
@@ -60,6 +75,7 @@ void http_close(struct http_client *c)
         curl_easy_cleanup(c->curl);
     curl_slist_free_all(c->headers);
     free(c->base_url);
+    free(c->socket);
     free(c);
 }
 
@@ -182,6 +198,8 @@ static int transfer(struct http_client *c, const char *method, const char *path,
     curl_easy_setopt(c->curl, CURLOPT_ERRORBUFFER, c->error);
     curl_easy_setopt(c->curl, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
     curl_easy_setopt(c->curl, CURLOPT_NOSIGNAL, 1L);
+    if (c->socket)
+        curl_easy_setopt(c->curl, CURLOPT_UNIX_SOCKET_PATH, c->socket);
     curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, on_bytes);
     curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, s);
     curl_easy_setopt(c->curl, CURLOPT_NOPROGRESS, 0L);
@@ -198,6 +216,8 @@ static int transfer(struct http_client *c, const char *method, const char *path,
         return err_set(e, OL_ECANCELLED, MODULE, "cancelled");
     if (buf_failed(&s->text))
         return err_set(e, OL_ELIMIT, MODULE, "the answer is larger than %d MiB", MAX_REPLY_BYTES >> 20);
+    if (rc == CURLE_COULDNT_CONNECT && c->socket)
+        return err_set(e, OL_EIO, MODULE, "no chainlited answers at %s; start it or give --socket", c->socket);
     if (rc == CURLE_COULDNT_CONNECT)
         return err_set(e, OL_EIO, MODULE, "no node answers at %s; start one (./appliance/up) or give --url", c->base_url);
     if (rc != CURLE_OK)

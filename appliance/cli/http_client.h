@@ -14,6 +14,8 @@ struct http_client;
 const char *http_node_url(const char *option);
 
 int http_open(const char *base_url, struct http_client **out, struct err *e) __attribute__((warn_unused_result));
+/* A server on a Unix socket (chainlited's). */
+int http_open_socket(const char *path, struct http_client **out, struct err *e) __attribute__((warn_unused_result));
 void http_close(struct http_client *);
 
 /* Sends `body` (or nothing when NULL) and returns the answer's text: *reply is owned by the caller, never NULL on
