@@ -78,7 +78,8 @@ static unsigned drop_behind(struct rpc *rpc, unsigned set, struct rpc_answers *b
     for (size_t i = 0; i < rpc->n; i++) {
         if (!set_has(set, i) || claims[i].number >= best || best - claims[i].number <= lag)
             continue;
-        rpc_blame(rpc, i, &blocks->of[i], RPC_BEHIND, "its head %" PRIu64 " is behind %" PRIu64, claims[i].number, best);
+        rpc_blame(rpc, i, &blocks->of[i], RPC_BEHIND, "its head %" PRIu64 " is behind %" PRIu64, claims[i].number,
+                  best);
         set &= ~(1u << i);
     }
     return set;
@@ -148,12 +149,13 @@ static int vote(struct rpc *rpc, unsigned set, const struct block_claim *claims,
     out->voters = best;
     if (agreed)
         return OL_OK;
-    return rpc_explain(rpc, &out->blocks, OL_EIO, e, "%s: %d of %u agree on a block", second ? "disagrees" : "no_quorum",
-                       __builtin_popcount(best), k);
+    return rpc_explain(rpc, &out->blocks, OL_EIO, e, "%s: %d of %u agree on a block",
+                       second ? "disagrees" : "no_quorum", __builtin_popcount(best), k);
 }
 
 /* Too few fresh heads: says why with the fault that is to blame, if it is one and the same. */
-static int too_few(const struct rpc *rpc, const struct rpc_answers *blocks, unsigned have, const char *of, struct err *e)
+static int too_few(const struct rpc *rpc, const struct rpc_answers *blocks, unsigned have, const char *of,
+                   struct err *e)
 {
     enum rpc_fault fault = RPC_FINE;
     for (size_t i = 0; i < rpc->n; i++)
@@ -177,7 +179,7 @@ int agree_on_tag(struct rpc *rpc, const char *tag, uint64_t max_age_s, struct ag
         return rc;
     unsigned have = read_claims(rpc, (1u << rpc->n) - 1, &out->blocks, claims), k = rpc->config.quorum;
     for (size_t i = 0; i < rpc->n; i++)
-        if (set_has(have, i))
+        if (set_has(have, i) && !strcmp(tag, "latest"))
             rpc->of[i].head = claims[i].number;
     have = drop_stale(rpc, have, &out->blocks, claims, max_age_s);
     uint64_t height = common_height(rpc, have, claims);
@@ -222,6 +224,6 @@ int agree_on_number(struct rpc *rpc, uint64_t number, struct agreement *out, str
         }
     }
     if (missing >= rpc->config.quorum)
-        return rpc_explain(rpc, &out->blocks, OL_ENOTFOUND, e, "there is no block %" PRIu64 " yet", number);
+        return rpc_explain(rpc, &out->blocks, OL_ENOTFOUND, e, "not_found: there is no block %" PRIu64 " yet", number);
     return vote(rpc, have, claims, out, e);
 }

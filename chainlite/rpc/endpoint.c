@@ -49,7 +49,7 @@ static int read_url(struct endpoint *ep, struct err *e)
                 curl_url_get(u, CURLUPART_HOST, &host, 0) ||
                 curl_url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) ||
                 (strcmp(scheme, "http") && strcmp(scheme, "https"))))
-        rc = err_set(e, OL_EINVAL, "rpc", "an endpoint's URL is not an http or https URL; give https://host[:port]/path");
+        rc = err_set(e, OL_EINVAL, "rpc", "its URL is not an http or https URL; give https://host[:port]/path");
     if (!rc) {
         curl_url_get(u, CURLUPART_PATH, &path, 0);
         curl_url_get(u, CURLUPART_QUERY, &query, 0);

@@ -11,7 +11,7 @@ enum { ENDPOINT_MAX_FAILURES = 3, ENDPOINT_PAUSE_S = 60, ENDPOINT_MAX_WAIT_S = 6
 
 struct endpoint {
     char *url;                 /* owned; may hold credentials: never printed */
-    char *secrets;             /* owned: the parts of the URL that no text may repeat, each NUL-terminated; ends with "" */
+    char *secrets;             /* owned: parts of the URL that no text may repeat, one string after another, then "" */
     char name[RPC_NAME_BYTES]; /* scheme://host:port */
     CURL *easy;
     char curl_error[CURL_ERROR_SIZE];

@@ -77,8 +77,8 @@ int sender_estimate_gas(struct rpc *rpc, const struct sender_call *call, unsigne
     memset(out, 0, sizeof *out);
     out->floor = gas_floor(call->data, call->data_len, call->create);
     if (out->floor > ceiling)
-        return err_set(e, OL_ELIMIT, "sender", "the calldata alone costs %" PRIu64 " gas, %" PRIu64 " at most", out->floor,
-                       ceiling);
+        return err_set(e, OL_ELIMIT, "sender", "gas_limit: the calldata alone costs %" PRIu64 " gas, %" PRIu64 " at most",
+                       out->floor, ceiling);
     json_t *params = call_params(call);
     if (!params)
         return err_set(e, OL_ENOMEM, "sender", "no memory for a question");
@@ -93,9 +93,9 @@ int sender_estimate_gas(struct rpc *rpc, const struct sender_call *call, unsigne
         gas += gas * margin_percent / 100;
         out->gas = gas > ceiling ? ceiling : gas < out->floor ? out->floor : (uint64_t)gas;
     } else if (!rc && votes.too_much)
-        rc = err_set(e, OL_ELIMIT, "sender", "every estimate is above %" PRIu64 " gas", ceiling);
+        rc = err_set(e, OL_ELIMIT, "sender", "gas_limit: every estimate is above %" PRIu64 " gas", ceiling);
     else if (!rc)
-        rc = rpc_explain(rpc, &answers, OL_EIO, e, "nobody estimates the gas");
+        rc = rpc_explain(rpc, &answers, OL_EIO, e, "no_answer: nobody estimates the gas");
     if (!out->reverts)
         out->why[0] = out->revert_data[0] = '\0';
     rpc_answers_deinit(&answers);

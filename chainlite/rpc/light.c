@@ -34,7 +34,8 @@ int64_t light_age_s(const struct light_head *head)
 }
 
 /* Takes the header in head->rlp if it hashes to `hash` and keeps to the fork's rules; *e says why not. */
-static int take_header(const struct light *light, const uint8_t hash[HASH_BYTES], struct light_head *head, struct err *e)
+static int take_header(const struct light *light, const uint8_t hash[HASH_BYTES], struct light_head *head,
+                       struct err *e)
 {
     struct header h;
     uint8_t own[HASH_BYTES];
@@ -109,10 +110,12 @@ static enum rpc_fault take_block(void *user, size_t endpoint, const json_t *resu
     return RPC_REFUSED;
 }
 
-static int raw_header(struct light *light, const uint8_t hash[HASH_BYTES], struct light_head *out, struct err *e)
+/* block: the hash or the number, for nodes differ in which of them they take; taken over. */
+static int raw_header(struct light *light, json_t *block, const uint8_t hash[HASH_BYTES], struct light_head *out,
+                      struct err *e)
 {
     struct header_taker t = {light, hash, out};
-    json_t *params = json_pack("[o]", json_hex(hash, HASH_BYTES));
+    json_t *params = json_pack("[o]", block);
     if (!params)
         return err_set(e, OL_ENOMEM, "light", "no memory for a question");
     int rc = rpc_ask_until(light->rpc, "debug_getRawHeader", params, take_raw, &t, e);
@@ -141,7 +144,9 @@ static int agreed_header(struct light *light, struct agreement *agreed, struct l
             rpc_blame(rpc, i, &agreed->blocks.of[i], RPC_BAD_HEADER, "its block's fields do not make up its hash");
     if (found)
         return OL_OK;
-    int rc = raw_header(light, agreed->block.hash, out, e);
+    int rc = raw_header(light, json_hex(agreed->block.hash, HASH_BYTES), agreed->block.hash, out, e);
+    if (rc == OL_EIO)
+        rc = raw_header(light, json_quantity(agreed->block.number), agreed->block.hash, out, e);
     return rc ? err_prefix(e, "bad_header: %s", message) : OL_OK;
 }
 
@@ -194,12 +199,14 @@ int light_head_at(struct light *light, uint64_t number, struct light_head *out, 
 int light_head_of(struct light *light, const uint8_t hash[HASH_BYTES], struct light_head *out, struct err *e)
 {
     struct header_taker t = {light, hash, out};
-    struct err ignored;
+    struct err first;
     out->endpoints = 0;
     json_t *params = json_pack("[o,b]", json_hex(hash, HASH_BYTES), 0);
     if (!params)
         return err_set(e, OL_ENOMEM, "light", "no memory for a question");
-    int rc = rpc_ask_until(light->rpc, "eth_getBlockByHash", params, take_block, &t, &ignored);
+    int rc = rpc_ask_until(light->rpc, "eth_getBlockByHash", params, take_block, &t, &first);
     json_decref(params);
-    return rc == OL_EIO ? raw_header(light, hash, out, e) : rc ? err_set(e, rc, "light", "%s", ignored.message) : OL_OK;
+    if (rc == OL_EIO)
+        return raw_header(light, json_hex(hash, HASH_BYTES), hash, out, e);
+    return rc ? err_set(e, rc, "light", "%s", first.message) : OL_OK;
 }

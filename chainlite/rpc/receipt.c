@@ -86,7 +86,7 @@ int sender_receipt(struct rpc *rpc, const uint8_t hash[HASH_BYTES], struct tx_re
     if (!rc && !out->endpoints) /* that nobody knows it takes as many to say as anything else */
         out->endpoints = (unsigned)unknown;
     if (!rc && out->endpoints == 0)
-        rc = rpc_explain(rpc, &answers, OL_EIO, e, "nobody says where the transaction is");
+        rc = rpc_explain(rpc, &answers, OL_EIO, e, "no_answer: nobody says where the transaction is");
     rpc_answers_deinit(&answers);
     return rc;
 }

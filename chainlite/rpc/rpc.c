@@ -23,8 +23,8 @@ static int check_config(const struct rpc_config *c, struct err *e)
     for (size_t i = 0; i < c->n_urls; i++)
         for (size_t j = 0; j < i; j++)
             if (!strcmp(c->urls[i], c->urls[j]))
-                return err_set(e, OL_EINVAL, "rpc", "endpoints %zu and %zu are the same: they would agree with themselves",
-                               j + 1, i + 1);
+                return err_set(e, OL_EINVAL, "rpc", "endpoints %zu and %zu are the same and would always agree", j + 1,
+                               i + 1);
     return OL_OK;
 }
 
@@ -91,7 +91,7 @@ void rpc_status(const struct rpc *rpc, size_t endpoint, struct rpc_status *out)
     out->failures = ep->failures;
     out->asked = ep->asked;
     out->failed = ep->failed;
-    out->latency_ms = (uint32_t)(ep->latency_ms + 0.5);
+    out->latency_ms = (uint32_t)(ep->latency_ms + 0.999);
     out->head = ep->head;
     out->last_fault = ep->last_fault;
 }
@@ -133,7 +133,8 @@ size_t rpc_order(const struct rpc *rpc, size_t order[RPC_MAX_ENDPOINTS])
     return n;
 }
 
-void rpc_blame(struct rpc *rpc, size_t endpoint, struct rpc_answer *answer, enum rpc_fault fault, const char *format, ...)
+void rpc_blame(struct rpc *rpc, size_t endpoint, struct rpc_answer *answer, enum rpc_fault fault, const char *format,
+               ...)
 {
     char message[RPC_MESSAGE_BYTES];
     va_list args;
@@ -157,7 +158,7 @@ static int check_chain(struct rpc *rpc, unsigned set, struct rpc_answer *answers
         uint64_t id;
         if (!set_has(set, i))
             continue;
-        if (!rc)
+        if (!rc && !answer_stands(&answers[i])) /* a chain id alone does not make up for failures */
             endpoint_count(&rpc->of[i], &answers[i]);
         if (answers[i].fault == RPC_REFUSED)
             rpc_blame(rpc, i, &answers[i], RPC_MALFORMED, "it does not tell its chain id");
@@ -274,7 +275,7 @@ int rpc_ask(struct rpc *rpc, const char *method, json_t *params, struct rpc_answ
     for (size_t i = 0; i < out->n; i++)
         if (answer_stands(&out->of[i]))
             return OL_OK;
-    return rpc_explain(rpc, out, OL_EIO, e, "no answer to %s", method);
+    return rpc_explain(rpc, out, OL_EIO, e, "no_answer: %s", method);
 }
 
 int rpc_ask_until(struct rpc *rpc, const char *method, json_t *params,
@@ -302,7 +303,7 @@ int rpc_ask_until(struct rpc *rpc, const char *method, json_t *params,
         else
             rpc_blame(rpc, i, &told.of[i], fault, "%s", message);
     }
-    return rpc_explain(rpc, &told, OL_EIO, e, "nobody answers %s", method);
+    return rpc_explain(rpc, &told, OL_EIO, e, "no_answer: %s", method);
 }
 
 int rpc_agree(struct rpc *rpc, const char *method, json_t *params, json_t **result, struct err *e)

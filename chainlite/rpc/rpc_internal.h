@@ -29,7 +29,8 @@ unsigned rpc_available(const struct rpc *);
 size_t rpc_order(const struct rpc *, size_t order[RPC_MAX_ENDPOINTS]);
 /* rpc_ask of these endpoints only; the others' answers are RPC_NOT_ASKED. 0 also when nobody answered. */
 int rpc_ask_set(struct rpc *, unsigned set, const char *method, json_t *params, struct rpc_answers *out, struct err *);
-int rpc_ask_one(struct rpc *, size_t endpoint, const char *method, json_t *params, struct rpc_answer *out, struct err *);
+int rpc_ask_one(struct rpc *, size_t endpoint, const char *method, json_t *params, struct rpc_answer *out,
+                struct err *);
 /* An answer turned out to be false: counts it and replaces it by the fault. */
 void rpc_blame(struct rpc *, size_t endpoint, struct rpc_answer *, enum rpc_fault, const char *format, ...)
     __attribute__((format(printf, 5, 6)));

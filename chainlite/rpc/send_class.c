@@ -71,6 +71,7 @@ static const struct {
     {"intrinsic gas exceeds gas limit", SEND_GAS_LIMIT},
     {"insufficient gas for floor data", SEND_GAS_LIMIT},
     {"gas floor exceeds the gas limit", SEND_GAS_LIMIT},
+    {"intrinsic gas too high", SEND_GAS_LIMIT}, /* anvil */
     {"exceeds block gas limit", SEND_GAS_LIMIT},
     {"exceeds the block gas limit", SEND_GAS_LIMIT},
     {"gas limit too high", SEND_GAS_LIMIT},

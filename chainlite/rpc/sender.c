@@ -39,7 +39,7 @@ int sender_send(struct rpc *rpc, const uint8_t *raw, size_t len, struct send_res
     if (rc) /* cancelled in the middle: it may be anywhere */
         out->uncertain = true;
     else if (out->outcome == SEND_UNANSWERED)
-        rc = rpc_explain(rpc, &answers, OL_EIO, e, "the transaction may or may not have arrived; send it again");
+        rc = rpc_explain(rpc, &answers, OL_EIO, e, "unanswered: it may or may not have arrived; send it again");
     rpc_answers_deinit(&answers);
     return rc;
 }
@@ -64,7 +64,7 @@ static int counts(struct rpc *rpc, const uint8_t address[ADDRESS_BYTES], const c
             rpc_blame(rpc, i, &answers.of[i], RPC_MALFORMED, "its transaction count is not a number");
     }
     if (!rc && *n < rpc->config.quorum)
-        rc = rpc_explain(rpc, &answers, OL_EIO, e, "no_quorum: the account's nonce by %zu of %u", *n, rpc->config.quorum);
+        rc = rpc_explain(rpc, &answers, OL_EIO, e, "no_quorum: the nonce by %zu of %u", *n, rpc->config.quorum);
     rpc_answers_deinit(&answers);
     return rc;
 }
@@ -134,7 +134,7 @@ int sender_fees(struct rpc *rpc, const struct light_head *head, const struct fee
         char base[WEI_TEXT_BYTES], most[WEI_TEXT_BYTES];
         wei_format(head->base_fee_wei, base);
         wei_format(caps->max_fee_wei, most);
-        return err_set(e, OL_ELIMIT, "sender", "gas costs more than allowed now: base fee %s wei, %s at most with the tip",
+        return err_set(e, OL_ELIMIT, "sender", "fee_limit: base fee %s wei now, with the tip %s at most; wait or allow more",
                        base, most);
     }
     if (!wei_add(needed, head->base_fee_wei, &out->fee_cap_wei) || out->fee_cap_wei > caps->max_fee_wei)

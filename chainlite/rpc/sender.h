@@ -101,7 +101,7 @@ struct tx_receipt { /* a hint; success is a storage proof */
     uint8_t contract[ADDRESS_BYTES]; /* created by it */
     unsigned endpoints;              /* that say so */
 };
-/* What most endpoints say; MINED before PENDING before UNKNOWN; among blocks the one most of them name, then the higher. */
+/* MINED, with the block that most endpoints name (then the higher one), before PENDING before UNKNOWN. */
 int sender_receipt(struct rpc *, const uint8_t hash[HASH_BYTES], struct tx_receipt *out, struct err *)
     __attribute__((warn_unused_result));
 

@@ -1,0 +1,101 @@
+"""A local chain (anvil) and the light client as a process, for the fault tests."""
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+import urllib.request
+
+BUILD = os.environ.get("OPENLORA_BUILD", "build")
+# The first of anvil's accounts, known to everybody: it holds coins of test chains only.
+KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
+SENDER = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266"
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Anvil:
+    def __init__(self, *options, chain_id=31337):
+        program = shutil.which("anvil")
+        assert program, "anvil is not in PATH; tests/run installs it"
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        command = [program, "--port", str(self.port), "--chain-id", str(chain_id), "--silent", *options]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for _ in range(200):
+            try:
+                self.call("eth_chainId")
+                return
+            except OSError:
+                assert self.process.poll() is None, "anvil ended at once"
+                time.sleep(0.05)
+        self.close()
+        raise AssertionError("anvil does not answer")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+
+    def call(self, method, *params):
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
+        request = urllib.request.Request(self.url, body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            reply = json.load(answer)
+        assert "error" not in reply, reply
+        return reply["result"]
+
+    def mine(self, blocks=1):
+        self.call("anvil_mine", hex(blocks))
+
+    def store(self, address, slot, value):
+        self.call("anvil_setStorageAt", address, word(slot), word(value))
+
+
+def word(number):
+    return f"0x{number:064x}"
+
+
+def cast(*arguments):
+    """The answer of someone else's implementation."""
+    return subprocess.run(["cast", *arguments], check=True, capture_output=True, text=True, timeout=30).stdout.strip()
+
+
+class Reader:
+    """tests/tools/light_read: one question, one answer."""
+
+    def __init__(self, urls, **options):
+        flags = [text for name, value in options.items() for text in (f"--{name.replace('_', '-')}", str(value))]
+        command = [f"{BUILD}/tests/light_read", *flags, *urls]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.communicate()
+
+    def ask(self, *words):
+        self.process.stdin.write(" ".join(str(w) for w in words) + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def status(self):
+        return self.ask("status")["status"]
+
+    def end(self):
+        """Ends it; what it wrote to standard error."""
+        _, log = self.process.communicate(timeout=20)
+        assert self.process.returncode == 0, log
+        return log
