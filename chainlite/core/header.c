@@ -53,10 +53,10 @@ static const struct {
     [FORK_KARST] = {"Karst", FIELD_COUNT},
 };
 
-static const uint8_t empty_uncles[HASH_BYTES] = {0x1d, 0xcc, 0x4d, 0xe8, 0xde, 0xc7, 0x5d, 0x7a, 0xab, 0x85, 0xb5,
-                                                 0x67, 0xb6, 0xcc, 0xd4, 0x1a, 0xd3, 0x12, 0x45, 0x1b, 0x94, 0x8a,
-                                                 0x74, 0x13, 0xf0, 0xa1, 0x42, 0xfd, 0x40, 0xd4, 0x93, 0x47};
-static const uint8_t no_requests[HASH_BYTES] = {0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4,
+const uint8_t header_no_uncles[HASH_BYTES] = {0x1d, 0xcc, 0x4d, 0xe8, 0xde, 0xc7, 0x5d, 0x7a, 0xab, 0x85, 0xb5,
+                                              0x67, 0xb6, 0xcc, 0xd4, 0x1a, 0xd3, 0x12, 0x45, 0x1b, 0x94, 0x8a,
+                                              0x74, 0x13, 0xf0, 0xa1, 0x42, 0xfd, 0x40, 0xd4, 0x93, 0x47};
+const uint8_t header_no_requests[HASH_BYTES] = {0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4,
                                                 0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27, 0xae, 0x41, 0xe4, 0x64, 0x9b,
                                                 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55};
 
@@ -155,7 +155,7 @@ static int check_op(const struct header_rules *rules, const struct rlp items[FIE
     if (count != forks[fork].fields)
         return err_set(e, OL_EFORMAT, "header", "%zu fields where %s has %zu; check the chain's fork times", count,
                        forks[fork].name, forks[fork].fields);
-    if (!is(&items[UNCLES], empty_uncles))
+    if (!is(&items[UNCLES], header_no_uncles))
         wrong = shapes[UNCLES].name;
     else if (items[DIFFICULTY].len)
         wrong = shapes[DIFFICULTY].name;
@@ -169,7 +169,7 @@ static int check_op(const struct header_rules *rules, const struct rlp items[FIE
         wrong = shapes[BLOB_GAS_USED].name;
     else if (fork >= FORK_ECOTONE && items[EXCESS_BLOB_GAS].len)
         wrong = shapes[EXCESS_BLOB_GAS].name;
-    else if (fork >= FORK_ISTHMUS && !is(&items[REQUESTS_HASH], no_requests))
+    else if (fork >= FORK_ISTHMUS && !is(&items[REQUESTS_HASH], header_no_requests))
         wrong = shapes[REQUESTS_HASH].name;
     if (wrong)
         return err_set(e, OL_EFORMAT, "header", "%s is not what %s puts there; check the chain's fork times", wrong,

@@ -27,6 +27,9 @@ struct header_rules {
     uint64_t fork_time[FORK_COUNT];      /* UINT64_MAX: not scheduled */
 };
 
+/* Hashes of nothing: the uncles of every block since the merge, the requests of every L2 block. */
+extern const uint8_t header_no_uncles[HASH_BYTES], header_no_requests[HASH_BYTES];
+
 struct header {
     uint8_t hash[HASH_BYTES], parent_hash[HASH_BYTES], state_root[HASH_BYTES], transactions_root[HASH_BYTES],
         receipts_root[HASH_BYTES], withdrawals_root[HASH_BYTES];

@@ -138,11 +138,13 @@ static size_t make_prefix(uint8_t base, size_t len, uint8_t out[RLP_PREFIX_BYTES
 
 size_t rlp_list_prefix(size_t payload, uint8_t out[RLP_PREFIX_BYTES]) { return make_prefix(LIST_BASE, payload, out); }
 
+size_t rlp_string_prefix(size_t len, uint8_t out[RLP_PREFIX_BYTES]) { return make_prefix(STRING_BASE, len, out); }
+
 void rlp_put_bytes(struct rlp_writer *w, const void *bytes, size_t n)
 {
     uint8_t prefix[RLP_PREFIX_BYTES];
     if (n != 1 || *(const uint8_t *)bytes >= STRING_BASE)
-        rlp_put_raw(w, prefix, make_prefix(STRING_BASE, n, prefix));
+        rlp_put_raw(w, prefix, rlp_string_prefix(n, prefix));
     rlp_put_raw(w, bytes, n);
 }
 

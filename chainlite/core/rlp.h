@@ -45,7 +45,8 @@ size_t rlp_list_open(const struct rlp_writer *);
 void rlp_list_close(struct rlp_writer *, size_t mark);
 
 enum { RLP_PREFIX_BYTES = 9 };
-/* The prefix of a list whose items take `payload` bytes; returns its length. */
+/* The prefix of a list whose items take `payload` bytes, or of a string that needs one; returns its length. */
 size_t rlp_list_prefix(size_t payload, uint8_t out[RLP_PREFIX_BYTES]);
+size_t rlp_string_prefix(size_t len, uint8_t out[RLP_PREFIX_BYTES]);
 
 #endif

@@ -10,10 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TRIE_NODE_BYTES = 1024, TRIE_PROOF_NODES = 70, TRIE_ENTRIES = 64 };
+enum { TRIE_NODE_BYTES = 1024, TRIE_PROOF_NODES = 70, TRIE_ENTRIES = 200, TRIE_VALUE_BYTES = 400 };
 
 struct trie_entry {
-    uint8_t key[32], value[200];
+    uint8_t key[32], value[TRIE_VALUE_BYTES];
     size_t key_len, value_len;
 };
 
@@ -48,7 +48,7 @@ static inline void trie_set(struct trie_maker *t, const void *key, size_t key_le
     }
     if (!value)
         return;
-    ck_assert(t->n < TRIE_ENTRIES && key_len <= 32 && value_len <= 200);
+    ck_assert(t->n < TRIE_ENTRIES && key_len <= 32 && value_len <= TRIE_VALUE_BYTES);
     memmove(&t->entries[at + 1], &t->entries[at], (t->n - at) * sizeof *t->entries);
     struct trie_entry *e = &t->entries[at];
     memcpy(e->key, key, key_len);
