@@ -29,6 +29,10 @@ static const struct command commands[] = {
      "create and import write an Ethereum key file; deposit puts coins into the Escrow for one node; refund announces\n"
      "that AMOUNT of it is wanted back and withdraw pays it out after the thaw time. Amounts are in coins.",
      command_wallet},
+    {"verify", "BUNDLE", "check the bundle of a receipt: hashes, signatures, proofs, sums",
+     "Chain, contracts and window come from the chain's data file, never from the bundle. Exit status: 0 all holds,\n"
+     "1 something does not, 3 all holds but the receipt is not settled yet.",
+     command_verify},
     {"tokenize", "", "token ids of standard input, special tokens parsed", NULL, command_tokenize},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };

@@ -50,7 +50,7 @@ static const struct field bundle_fields[] = {
     FIELD(bundle, HASH, "salt", salt),
     FIELD(bundle, HASH, "request_body_hash", request_body_hash),
     FIELD_MANY(bundle, "response_text_hashes", response_text_hashes, &hash_schema, BUNDLE_MAX_CHOICES),
-    FIELD_NESTED(bundle, "voucher", voucher, &signed_voucher_schema),
+    FIELD_NULLABLE(bundle, "voucher", voucher, has_voucher, &signed_voucher_schema),
     FIELD_NESTED(bundle, "rows", rows, &rows_schema),
     FIELD_MANY(bundle, "parts", parts, &part_schema, MAX_PARTS_PER_RECEIPT),
     FIELD_NULLABLE(bundle, "settlement", settlement, has_settlement, &settlement_schema),

@@ -65,6 +65,7 @@ struct bundle {
     uint8_t salt[32];
     uint8_t request_body_hash[HASH_BYTES];
     struct list response_text_hashes; /* struct hash_element, by choice */
+    bool has_voucher; /* false only while the payer's cumulative is 0 */
     struct signed_voucher voucher;
     struct bundle_rows rows;
     struct list parts; /* struct part, by role: what the receipt pays if it settles */

@@ -1,0 +1,119 @@
+/* Checks that ask an endpoint; see verify_chain.h. */
+#include "chainlite/verify/verify_chain.h"
+
+#include "chainlite/core/hex.h"
+#include "chainlite/rpc/light.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void set(struct verify_result *r, enum verify_outcome outcome, const char *reason)
+{
+    r->outcome = outcome;
+    snprintf(r->reason, sizeof r->reason, "%s", reason);
+}
+
+struct question {
+    const struct bundle *bundle;
+    const struct chain_file *chain;
+    struct light *light;
+    struct light_head newest;
+};
+
+static int read_slot(struct question *q, const char *contract, const uint8_t slot[32], uint8_t value[32], struct err *e)
+{
+    const uint8_t *address = chain_file_contract(q->chain, contract);
+    if (!address)
+        return err_set(e, OL_EINVAL, "verify", "the data file of %s names no %s", q->chain->name, contract);
+    return light_storage(q->light, &q->newest, address, (const uint8_t(*)[32])slot, 1, (uint8_t(*)[32])value, NULL, e);
+}
+
+/* The block of this height is the bundle's block, and the newest block's state still has the batch. */
+static int check_block(struct question *q, struct verify_place *place, struct err *e)
+{
+    const struct bundle_settlement *s = &q->bundle->settlement;
+    struct header_rules rules;
+    struct header header;
+    struct light_head there;
+    uint8_t slot[32], value[32], hash[HASH_BYTES];
+    chain_file_rules(q->chain, &rules);
+    int rc = header_parse(s->block_header.at, s->block_header.n, &rules, &header, e);
+    if (!rc)
+        rc = light_head_at(q->light, header.number, &there, e);
+    if (rc)
+        return rc;
+    if (memcmp(there.hash, s->block_hash, HASH_BYTES) != 0)
+        return err_set(e, OL_EFORMAT, "verify", "block %llu of the chain is another one",
+                       (unsigned long long)header.number);
+    slot_batch(s->batch.node, s->batch.number, slot);
+    batch_hash(&s->batch, hash);
+    rc = read_slot(q, "Settlement", slot, value, e);
+    if (rc)
+        return rc;
+    if (memcmp(value, hash, HASH_BYTES) != 0)
+        return err_set(e, OL_EFORMAT, "verify", "the batch stood at block %llu and is void at block %llu",
+                       (unsigned long long)header.number, (unsigned long long)q->newest.number);
+    *place = (struct verify_place){
+        .block_number = header.number,
+        .head_number = q->newest.number,
+        .block_age_s = light_age_s(&there),
+        .past_window = q->chain->window_s.known &&
+                       q->newest.timestamp >= s->batch.submitted_at + q->chain->window_s.value,
+    };
+    return 0;
+}
+
+/* The Escrow keeps for each signer until when it may sign, in the clock's seconds, which never run ahead of the block. */
+static int check_signer(struct question *q, const uint8_t signer[ADDRESS_BYTES], struct err *e)
+{
+    uint8_t slot[32], value[32];
+    wei_t until;
+    char text[ADDRESS_TEXT_BYTES];
+    slot_escrow_signer(q->bundle->voucher.voucher.payer, signer, slot);
+    int rc = read_slot(q, "Escrow", slot, value, e);
+    if (rc)
+        return rc;
+    address_format(signer, text);
+    if (!wei_from_be32(value, &until) || until <= q->newest.timestamp)
+        return err_set(e, OL_EFORMAT, "verify", "the voucher is signed by %s, which the payer has not authorised at block %llu",
+                       text, (unsigned long long)q->newest.number);
+    return 0;
+}
+
+static void ask(struct question *q, struct verify_report *report, struct verify_place *place)
+{
+    struct verify_result *block = &report->check[VERIFY_BLOCK];
+    struct verify_result *signature = &report->check[VERIFY_VOUCHER_SIGNATURE];
+    struct err e = {0};
+    bool reached = light_head(q->light, LIGHT_LATEST, &q->newest, &e) == 0;
+    if (q->bundle->has_settlement && report->check[VERIFY_BATCH].outcome == VERIFY_OK) {
+        if (!reached || check_block(q, place, &e))
+            set(block, VERIFY_FAILED, e.message);
+        else
+            set(block, VERIFY_OK, "");
+    }
+    if (report->other_signer) {
+        if (!reached || check_signer(q, report->voucher_signer, &e))
+            set(signature, VERIFY_FAILED, e.message);
+        else
+            set(signature, VERIFY_OK, "");
+    }
+}
+
+void verify_on_chain(const struct bundle *bundle, const struct chain_file *chain, const char *url,
+                     struct verify_report *report, struct verify_place *place)
+{
+    struct question q = {.bundle = bundle, .chain = chain};
+    struct rpc_config config = {.urls = &url, .n_urls = 1, .quorum = 1, .chain_id = chain->chain_id,
+                                .max_head_lag = UINT64_MAX};
+    struct rpc *rpc = NULL;
+    struct err e = {0};
+    *place = (struct verify_place){0};
+    chain_file_rules(chain, &config.rules);
+    if (rpc_open(&config, &rpc, &e) || light_open(rpc, &q.light, &e))
+        set(&report->check[VERIFY_BLOCK], VERIFY_FAILED, e.message);
+    else
+        ask(&q, report, place);
+    light_close(q.light);
+    rpc_close(rpc);
+}
