@@ -137,7 +137,7 @@ static int vote(struct rpc *rpc, unsigned set, const struct block_claim *claims,
         struct rpc_answer *a = &out->blocks.of[i];
         char said[RPC_MESSAGE_BYTES];
         const uint8_t *h = claims[i].hash;
-        snprintf(said, sizeof said, "block %" PRIu64 " is %02x%02x%02x%02x… there", claims[i].number, h[0], h[1], h[2],
+        snprintf(said, sizeof said, "its block %" PRIu64 " is %02x%02x%02x%02x…", claims[i].number, h[0], h[1], h[2],
                  h[3]);
         if (agreed) { /* k others know better: it counts against the endpoint */
             rpc_blame(rpc, i, a, RPC_DISAGREES, "%s", said);

@@ -33,6 +33,23 @@ int64_t light_age_s(const struct light_head *head)
     return now_s - (int64_t)head->timestamp;
 }
 
+void light_head_fill(struct light_head *head, const struct header *h)
+{
+    memcpy(head->hash, h->hash, HASH_BYTES);
+    memcpy(head->parent_hash, h->parent_hash, HASH_BYTES);
+    memcpy(head->state_root, h->state_root, HASH_BYTES);
+    memcpy(head->receipts_root, h->receipts_root, HASH_BYTES);
+    head->has_withdrawals_root = h->has_withdrawals_root;
+    if (h->has_withdrawals_root)
+        memcpy(head->withdrawals_root, h->withdrawals_root, HASH_BYTES);
+    head->number = h->number;
+    head->timestamp = h->timestamp;
+    head->gas_limit = h->gas_limit;
+    head->gas_used = h->gas_used;
+    head->base_fee_wei = h->base_fee_wei;
+    head->read_at_ms = clock_unix_ms();
+}
+
 /* Takes the header in head->rlp if it hashes to `hash` and keeps to the fork's rules; *e says why not. */
 static int take_header(const struct light *light, const uint8_t hash[HASH_BYTES], struct light_head *head,
                        struct err *e)
@@ -45,20 +62,8 @@ static int take_header(const struct light *light, const uint8_t hash[HASH_BYTES]
     int rc = header_parse(head->rlp, head->rlp_len, &light->rpc->config.rules, &h, e);
     if (rc)
         return rc;
-    memcpy(head->hash, own, HASH_BYTES);
-    memcpy(head->parent_hash, h.parent_hash, HASH_BYTES);
-    memcpy(head->state_root, h.state_root, HASH_BYTES);
-    memcpy(head->receipts_root, h.receipts_root, HASH_BYTES);
-    head->has_withdrawals_root = h.has_withdrawals_root;
-    if (h.has_withdrawals_root)
-        memcpy(head->withdrawals_root, h.withdrawals_root, HASH_BYTES);
-    head->number = h.number;
-    head->timestamp = h.timestamp;
-    head->gas_limit = h.gas_limit;
-    head->gas_used = h.gas_used;
-    head->base_fee_wei = h.base_fee_wei;
+    light_head_fill(head, &h);
     head->trust = TRUST_QUORUM;
-    head->read_at_ms = clock_unix_ms();
     return OL_OK;
 }
 
