@@ -210,8 +210,8 @@ int mpt_storage(const uint8_t storage_root[HASH_BYTES], const uint8_t slot[32], 
     struct rlp_reader r = {leaf, leaf + len};
     if ((rc = next_word(&r, value, e)))
         return rc;
-    if (rlp_more(&r) || (len == 1 && *leaf == 0x80)) /* a zero is never stored */
-        return err_set(e, OL_EFORMAT, "mpt", "a storage value that is zero, or followed by bytes");
+    if (rlp_more(&r)) /* a stored zero says what absence says; anvil keeps them */
+        return err_set(e, OL_EFORMAT, "mpt", "a storage value is followed by bytes");
     return 0;
 }
 

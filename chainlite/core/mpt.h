@@ -34,7 +34,7 @@ struct mpt_account {
 
 int mpt_account(const uint8_t state_root[HASH_BYTES], const uint8_t address[ADDRESS_BYTES], const struct mpt_node *,
                 size_t n_nodes, struct mpt_account *out, struct err *);
-/* value: the slot's word; zero when absent. */
+/* value: the slot's word; zero when absent. A leaf that holds zero is accepted: it says the same. */
 int mpt_storage(const uint8_t storage_root[HASH_BYTES], const uint8_t slot[32], const struct mpt_node *,
                 size_t n_nodes, uint8_t value[32], struct err *);
 /* Raw receipt bytes (typed envelope included) of transaction `index`. */

@@ -67,6 +67,16 @@ def test_reads_what_the_chain_says(anvil, proxies):
         assert reader.ask("storage", NOBODY, word(0))["error"] == "no_contract"
 
 
+def test_a_slot_that_was_cleared(anvil, proxies):
+    """This node keeps zeros in its tries, others take them out; both mean zero."""
+    anvil.store(CONTRACT, 38, 0)
+    anvil.mine()
+    with Reader(urls(proxies), k=2) as reader:
+        reader.ask("head latest")
+        assert reader.ask("storage", CONTRACT, word(38), word(7))["values"] == [NONE, ONE]
+    anvil.store(CONTRACT, 38, SLOTS[38])
+
+
 # What one endpoint of three does; the name it must get ("fine": it is not at fault).
 FAULTS = [
     ("delay", {"seconds": 4}, "timeout"),
