@@ -46,6 +46,14 @@ contract Book is Test {
     mapping(uint64 epoch => mapping(address payer => uint64)) private _previous;
     mapping(uint64 epoch => mapping(address payer => uint128)) private _cumulative;
 
+    struct Chunk { // of one claim: what a refund of it presents
+        bytes32 previous;
+        address payer;
+        uint128 amount;
+    }
+
+    mapping(bytes32 claimsHash => Chunk) private _chunks;
+
     Served[] private _open; // served, in no batch yet
     Claim[] private _claims; // of the open receipts, one per payer
     mapping(uint64 number => Served[]) private _receipts;
@@ -104,6 +112,7 @@ contract Book is Test {
         epoch = settlement.nodeOf(node).epoch;
         sequence = 0;
         delete _open;
+        delete _claims;
     }
 
     /// @dev One answer to a payer whose key is `payerKey`; the payer signs a ceiling for exactly this much more.
@@ -175,8 +184,12 @@ contract Book is Test {
         _addUp(number);
     }
 
-    function claims() external view returns (Claim[] memory) {
-        return _claims;
+    function chunk(bytes32 claimsHash) external view returns (Chunk memory) {
+        return _chunks[claimsHash];
+    }
+
+    function openReceipts() external view returns (uint256) {
+        return _open.length;
     }
 
     function _claim() private {
@@ -186,8 +199,13 @@ contract Book is Test {
             (, uint128 before) = escrow.accountOf(_claims[i].payer, node);
             Claim[] memory one = new Claim[](1);
             one[0] = _claims[i];
+            bytes32 previous = escrow.collectionOf(node).claimsHash;
             vm.prank(node);
             paid[i] = escrow.claim(one) == 1;
+            if (paid[i]) {
+                bytes32 hash = escrow.collectionOf(node).claimsHash;
+                _chunks[hash] = Chunk(previous, one[0].payer, one[0].amount);
+            }
             (, uint128 afterwards) = escrow.accountOf(_claims[i].payer, node);
             assertEq(afterwards - before, paid[i] ? _claims[i].amount : 0);
         }
