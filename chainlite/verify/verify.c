@@ -212,7 +212,7 @@ static const struct {
     [VERIFY_POSITION] = {"position", "the receipt's place in its batch", check_position, VERIFY_SCHEMA, true},
     [VERIFY_RECEIPT_PATH] = {"receipt_path", "the receipt is in the batch", check_receipt_path, VERIFY_SCHEMA, true},
     [VERIFY_POSTINGS] = {"postings", "its parts are in the batch", check_postings, VERIFY_SCHEMA, true},
-    [VERIFY_HEADER] = {"header", "the block's header has the block's hash", check_header, VERIFY_SCHEMA, true},
+    [VERIFY_HEADER] = {"header", "the block's header has the block's hash", check_header, VERIFY_CHAIN, true},
     [VERIFY_ACCOUNT] = {"account_proof", "the contract is in the block's state", check_account, VERIFY_HEADER, true},
     [VERIFY_STORAGE] = {"storage_proof", "the batch's slot is in the contract", check_storage, VERIFY_ACCOUNT, true},
     [VERIFY_BATCH] = {"batch", "the slot holds this batch", check_batch, VERIFY_STORAGE, true},

@@ -75,7 +75,7 @@ static int check_signer(struct question *q, const uint8_t signer[ADDRESS_BYTES],
         return rc;
     address_format(signer, text);
     if (!wei_from_be32(value, &until) || until <= q->newest.timestamp)
-        return err_set(e, OL_EFORMAT, "verify", "the voucher is signed by %s, which the payer has not authorised at block %llu",
+        return err_set(e, OL_EFORMAT, "verify", "the voucher is signed by %s, not authorised by the payer at block %llu",
                        text, (unsigned long long)q->newest.number);
     return 0;
 }

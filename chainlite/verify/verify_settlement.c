@@ -111,8 +111,6 @@ int check_account(struct verification *v, struct err *e)
 {
     struct nodes nodes;
     nodes_of(&v->bundle->settlement.account_proof, &nodes);
-    if (!v->settlement)
-        return no(e, "the chain's data file names no Settlement");
     int rc = mpt_account(v->header.state_root, v->settlement, nodes.at, nodes.n, &v->contract, e);
     if (rc)
         return rc;

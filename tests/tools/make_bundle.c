@@ -1,8 +1,11 @@
 /* Writes a bundle that is complete but for the chain's part: one receipt of a batch of five (numbers 0 to 4; 2 does not
- * settle), of an adapter or of the base model alone, signed by fixed keys, for the contracts of a chain file. Prints {"settlement","slot","value","bundle"}: with `value` in that slot of the contract's
- * storage, a block's header and proofs make the bundle valid (tests/tools/record_bundle.py does that).
+ * settle), of an adapter or of the base model alone, signed by fixed keys, for the contracts of a chain file.
  *
- *   make_bundle CHAIN RECEIPT adapter|base */
+ * Prints {"settlement","slot","value","delegate","bundle"}: with `value` in that slot of the contract's storage, a block's
+ * header and proofs make the bundle valid (tests/fault/bundle.py does that). With the word delegate the voucher is signed
+ * by that address instead of the payer.
+ *
+ *   make_bundle CHAIN RECEIPT adapter|base [delegate] */
 #include "chainlite/core/hex.h"
 #include "chainlite/json/bundle.h"
 #include "chainlite/json/chain_file.h"
@@ -14,6 +17,7 @@
 enum { RECEIPTS = 5, UNPAID = 2, CHOICES = 2, POSTINGS = RECEIPTS * MAX_PARTS_PER_RECEIPT, NODES = 2 * POSTINGS + 32 };
 
 static const uint8_t node_key[SECRET_BYTES] = {1}, payer_key[SECRET_BYTES] = {2};
+static const uint8_t delegate_key[SECRET_BYTES] = {3};
 
 struct world {
     struct secp *secp;
@@ -167,7 +171,7 @@ static void print_bundle(struct world *w)
     static struct bundle_posting postings[MAX_PARTS_PER_RECEIPT];
     static struct sumpath paths[MAX_PARTS_PER_RECEIPT + 1];
     static struct part parts[MAX_PARTS_PER_RECEIPT];
-    uint8_t digest[HASH_BYTES], slot[32], value[32];
+    uint8_t digest[HASH_BYTES], slot[32], value[32], delegate[ADDRESS_BYTES];
     struct buf text;
     int n;
     size_t shown = 0;
@@ -200,6 +204,8 @@ static void print_bundle(struct world *w)
     print_hex("settlement", chain_file_contract(&w->chain, "Settlement"), ADDRESS_BYTES);
     print_hex("slot", slot, 32);
     print_hex("value", value, 32);
+    CHECK(secp_address(w->secp, delegate_key, delegate, NULL) == 0);
+    print_hex("delegate", delegate, sizeof delegate);
     printf("\"bundle\":%s}\n", buf_str(&text));
     buf_deinit(&text);
     json_decref(b.informative);
@@ -210,8 +216,8 @@ int main(int argc, char **argv)
     static struct world w;
     struct err e = {0};
     uint8_t node[ADDRESS_BYTES], payer[ADDRESS_BYTES], digest[HASH_BYTES];
-    if (argc != 4 || argv[2][0] < '0' || argv[2][0] >= '0' + RECEIPTS || chain_file_load(argv[1], &w.chain, &e)) {
-        fprintf(stderr, "usage: make_bundle CHAIN RECEIPT adapter|base\n%s\n", e.message);
+    if (argc < 4 || argv[2][0] < '0' || argv[2][0] >= '0' + RECEIPTS || chain_file_load(argv[1], &w.chain, &e)) {
+        fprintf(stderr, "usage: make_bundle CHAIN RECEIPT adapter|base [delegate]\n%s\n", e.message);
         return 2;
     }
     w.shown = argv[2][0] - '0';
@@ -230,7 +236,7 @@ int main(int argc, char **argv)
     w.voucher.voucher.ceiling_wei = (wei_t)20000000000000;
     salted_hash(w.salt, w.body_hash, w.voucher.voucher.request_hash);
     voucher_digest(&w.voucher.voucher, &w.domains, digest);
-    CHECK(secp_sign(w.secp, payer_key, digest, w.voucher.signature, NULL) == 0);
+    CHECK(secp_sign(w.secp, argc > 4 ? delegate_key : payer_key, digest, w.voucher.signature, NULL) == 0);
     make_proofs(&w, node, payer);
     print_bundle(&w);
     secp_close(w.secp);

@@ -1,4 +1,4 @@
-/* Bundles of a real node's block (tests/tools/record_bundle.py): they hold as they are, and no change of any field gets
+/* Bundles of a real node's block (tests/fault/bundle.py): they hold as they are, and no change of any field gets
  * through. Every value of the JSON is enumerated and changed in every way its kind allows; the check that must notice is
  * looked up by the field's path. */
 #include "chainlite/verify/verify.h"

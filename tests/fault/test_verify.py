@@ -1,0 +1,89 @@
+"""openlora verify with an endpoint: what a file cannot prove. Reorganised, voided, wrong and dead chains, delegates."""
+import json
+import subprocess
+
+import pytest
+from bundle import make, settle, slot_of
+from chain import BUILD, Anvil, free_port, word
+
+ESCROW_SIGNERS = 5  # chainlite/contracts/layout.json
+
+
+def verify(path, *options, code):
+    done = subprocess.run([f"{BUILD}/openlora", "verify", str(path), "--json", *options], capture_output=True, text=True, timeout=60)
+    assert done.returncode == code, done.stdout + done.stderr
+    answer = json.loads(done.stdout)
+    answer["failed"] = {c["check"]: c["reason"] for c in answer["checks"] if c["outcome"] == "failed"}
+    return answer
+
+
+@pytest.fixture
+def node():
+    with Anvil() as anvil:
+        yield anvil
+
+
+@pytest.fixture
+def bundle(node, tmp_path):
+    path = tmp_path / "bundle.json"
+    path.write_text(json.dumps(settle(node, make("devnet", 3, "adapter"))))
+    return path
+
+
+def test_on_the_chain(node, bundle):
+    assert "block" not in verify(bundle, code=0)
+    node.mine(5)
+    answer = verify(bundle, "--rpc", node.url, code=0)
+    assert answer["verdict"] == "valid" and not answer["failed"]
+    assert answer["block"]["newest"] - answer["block"]["number"] == 5
+    assert all(c["outcome"] == "ok" for c in answer["checks"])
+
+
+def test_not_settled_yet(node, tmp_path):
+    made = make("devnet", 3, "adapter")["bundle"]
+    made["settlement"] = None
+    path = tmp_path / "bundle.json"
+    path.write_text(json.dumps(made))
+    for options in ([], ["--rpc", node.url]):
+        assert verify(path, *options, code=3)["verdict"] == "valid, not settled"
+
+
+def test_reorganised(node, bundle):
+    node.mine(2)
+    node.call("anvil_reorg", 3, [])
+    assert verify(bundle, code=0)  # the file is what it was
+    assert "is another one" in verify(bundle, "--rpc", node.url, code=1)["failed"]["block"]
+
+
+def test_voided(node, bundle):
+    made = make("devnet", 3, "adapter")
+    node.call("anvil_setStorageAt", made["settlement"], made["slot"], word(1))
+    node.mine()
+    assert "is void" in verify(bundle, "--rpc", node.url, code=1)["failed"]["block"]
+
+
+def test_another_chain(bundle):
+    with Anvil(chain_id=161201) as other:
+        assert verify(bundle, "--rpc", other.url, code=1)["failed"].keys() == {"block"}
+    assert verify(bundle, "--chain", "openledger", code=1)["failed"].keys() == {"chain"}
+
+
+def test_nobody_there(bundle):
+    assert verify(bundle, "--rpc", f"http://127.0.0.1:{free_port()}", code=1)["failed"].keys() == {"block"}
+
+
+def test_delegate(node, tmp_path):
+    """A voucher signed for the payer holds only where the Escrow says that the signer may."""
+    made = make("devnet", 3, "adapter", "delegate")
+    path = tmp_path / "bundle.json"
+    path.write_text(json.dumps(settle(node, made)))
+    assert verify(path, code=1)["failed"].keys() == {"voucher_signature"}
+    with open("chainlite/chains/devnet.json", encoding="utf-8") as file:
+        escrow = next(c["address"] for c in json.load(file)["contracts"] if c["name"] == "Escrow")
+    node.call("anvil_setCode", escrow, "0x00")
+    node.mine()
+    assert "not authorised" in verify(path, "--rpc", node.url, code=1)["failed"]["voucher_signature"]
+    slot = slot_of([made["bundle"]["voucher"]["payer"], made["delegate"]], ESCROW_SIGNERS)
+    node.call("anvil_setStorageAt", escrow, slot, word(2**64 - 1))
+    node.mine()
+    assert not verify(path, "--rpc", node.url, code=0)["failed"]
