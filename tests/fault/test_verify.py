@@ -57,7 +57,7 @@ def test_reorganised(node, bundle):
 
 def test_voided(node, bundle):
     made = make("devnet", 3, "adapter")
-    node.call("anvil_setStorageAt", made["settlement"], made["slot"], word(1))
+    node.call("anvil_setStorageAt", made["settlement"], made["slot"], word(0))
     node.mine()
     assert "is void" in verify(bundle, "--rpc", node.url, code=1)["failed"]["block"]
 

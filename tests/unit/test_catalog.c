@@ -155,20 +155,31 @@ START_TEST(test_chain_files)
 }
 END_TEST
 
-/* The devnet's addresses are those that the deployer's first transactions create, in the deployment's order. */
+/* The devnet's addresses are those that the deployer's first transactions create, in the deployment's order, and the
+ * window is the deployment's. */
 START_TEST(test_devnet_addresses)
 {
     struct chain_file c;
     struct bytes deployer = bytes_of_hex("f39fd6e51aad88f6f4ce6ab8827279cfffb92266");
     ck_assert_int_eq(chain_file_load("devnet", &c, NULL), 0);
     const struct chain_contract *contract = c.contracts.at;
+    json_t *deployment = vectors_load("chainlite/contracts/generated/deploy.json"), *created, *window;
+    created = json_object_get(deployment, "contracts");
+    window = json_object_get(json_object_get(deployment, "settings"), "window_seconds");
+    ck_assert_uint_eq(json_array_size(created), c.contracts.n);
+    ck_assert_uint_eq(c.window_s.value, strtoull(text_at(window, "devnet"), NULL, 10));
+    ck_assert_mem_eq(c.wrapped_token.at, chain_file_contract(&c, "WrappedNative"), ADDRESS_BYTES);
     for (size_t i = 0; i < c.contracts.n; i++) {
         uint8_t address[ADDRESS_BYTES];
+        const json_t *entry = json_array_get(created, i);
+        ck_assert_str_eq(contract[i].name, text_at(entry, "name"));
+        ck_assert_int_eq(json_integer_value(json_object_get(entry, "nonce")), (json_int_t)i);
         tx_create_address(deployer.data, i, address);
         ck_assert_msg(memcmp(contract[i].address, address, ADDRESS_BYTES) == 0, "%s", contract[i].name);
         ck_assert_ptr_eq(chain_file_contract(&c, contract[i].name), contract[i].address);
     }
     ck_assert_ptr_null(chain_file_contract(&c, "Nothing"));
+    json_decref(deployment);
     schema_free(&chain_file_schema, &c);
     free(deployer.data);
 }
