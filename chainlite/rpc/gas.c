@@ -77,7 +77,7 @@ int sender_estimate_gas(struct rpc *rpc, const struct sender_call *call, unsigne
     memset(out, 0, sizeof *out);
     out->floor = gas_floor(call->data, call->data_len, call->create);
     if (out->floor > ceiling)
-        return err_set(e, OL_ELIMIT, "sender", "gas_limit: the calldata alone costs %" PRIu64 " gas, %" PRIu64 " at most",
+        return err_set(e, OL_ELIMIT, "sender", "gas_limit: the data alone costs %" PRIu64 " gas, %" PRIu64 " at most",
                        out->floor, ceiling);
     json_t *params = call_params(call);
     if (!params)

@@ -137,7 +137,7 @@ static bool has_code(const struct mpt_account *account)
 
 static int no_contract(const struct light_head *head, const uint8_t address[ADDRESS_BYTES], struct err *e)
 {
-    return err_set(e, OL_ENOTFOUND, "light", "no_contract: no code at %02x%02x%02x%02x… in block %llu; is this its chain?",
+    return err_set(e, OL_ENOTFOUND, "light", "no_contract: no code at %02x%02x%02x%02x… in block %llu; is it this chain?",
                    address[0], address[1], address[2], address[3], (unsigned long long)head->number);
 }
 

@@ -134,7 +134,7 @@ int sender_fees(struct rpc *rpc, const struct light_head *head, const struct fee
         char base[WEI_TEXT_BYTES], most[WEI_TEXT_BYTES];
         wei_format(head->base_fee_wei, base);
         wei_format(caps->max_fee_wei, most);
-        return err_set(e, OL_ELIMIT, "sender", "fee_limit: base fee %s wei now, with the tip %s at most; wait or allow more",
+        return err_set(e, OL_ELIMIT, "sender", "fee_limit: base fee %s wei now, with the tip %s at most; wait",
                        base, most);
     }
     if (!wei_add(needed, head->base_fee_wei, &out->fee_cap_wei) || out->fee_cap_wei > caps->max_fee_wei)

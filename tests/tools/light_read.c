@@ -1,16 +1,19 @@
 /* The light client and the sender as a program: each line of standard input is a question, its answer one line of JSON.
  *
- *   light_read [--k N] [--chain-id N] [--age S] [--lag N] [--timeout-ms N] [--max-bytes N] URL...
+ *   light_read [--op 1] [--k N] [--chain-id N] [--age S] [--lag N] [--timeout-ms N] [--max-bytes N] URL...
  *
  *   check | head latest|safe|finalized | at NUMBER | of HASH | storage ADDRESS SLOT... | proof ADDRESS SLOT... |
  *   account ADDRESS | code ADDRESS | send RAW | nonce ADDRESS | fees MAX_TIP MAX_FEE | gas FROM TO DATA CEILING |
  *   receipt HASH | status
+ * On an L1: anchors SYSTEM_CONFIG FACTORY REGISTRY LAYOUT DELAY_S, then signer | find TYPE ROOT NUMBER | anchor |
+ *   game ADDRESS | raise GAME HEADER_RLP
  *
  * Reads after head, at or of are of that block. A refusal is {"error": its name, "code", "message"}. */
 #include "base/log.h"
 #include "chainlite/core/hex.h"
 #include "chainlite/rpc/fields.h"
 #include "chainlite/rpc/sender.h"
+#include "chainlite/rpc/trust.h"
 
 #include <curl/curl.h>
 #include <getopt.h>
@@ -24,9 +27,13 @@ struct session {
     struct rpc *rpc;
     struct light *light;
     struct light_head head;
+    struct trust_anchors anchors;
     char *words[MAX_WORDS];
     size_t n_words;
 };
+
+static const struct header_rules op_mainnet = {
+    true, {0, 1704992401, 1710374401, 1736445601, 1746806401, 1764691201, 1783526401}};
 
 static const char *word(const struct session *s, size_t i) { return i < s->n_words ? s->words[i] : ""; }
 
@@ -202,8 +209,8 @@ static int read_receipt(struct session *s, json_t **out, struct err *e)
     if (!rc)
         *out = json_pack("{s:s,s:i,s:I,s:o,s:b,s:I,s:o,s:b,s:o}", "where", where[r.where], "endpoints", (int)r.endpoints,
                          "block_number", (json_int_t)r.block_number, "block_hash", json_hex(r.block_hash, 32),
-                         "succeeded", r.succeeded, "gas_used", (json_int_t)r.gas_used, "price", wei_json(r.effective_gas_price_wei),
-                         "has_l1_fee", r.has_l1_fee, "l1_fee", wei_json(r.l1_fee_wei));
+                         "succeeded", r.succeeded, "gas_used", (json_int_t)r.gas_used, "price",
+                         wei_json(r.effective_gas_price_wei), "has_l1_fee", r.has_l1_fee, "l1_fee", wei_json(r.l1_fee_wei));
     return rc;
 }
 
@@ -222,6 +229,64 @@ static int read_status(struct session *s, json_t **out)
     }
     *out = json_pack("{s:o}", "status", list);
     return OL_OK;
+}
+
+static int set_anchors(struct session *s, json_t **out, struct err *e)
+{
+    struct trust_anchors *a = &s->anchors;
+    *a = (struct trust_anchors){.l2_chain_id = 10, .l2_rules = op_mainnet, .layout = dispute_layout(word(s, 4)),
+                                .finality_delay_s = strtoull(word(s, 5), NULL, 10)};
+    if (!a->layout || !word_bytes(s, 1, a->system_config, ADDRESS_BYTES) ||
+        !word_bytes(s, 2, a->dispute_game_factory, ADDRESS_BYTES) ||
+        !word_bytes(s, 3, a->anchor_state_registry, ADDRESS_BYTES))
+        return bad_line(e);
+    *out = json_pack("{s:b}", "ok", 1);
+    return OL_OK;
+}
+
+/* signer, find, anchor: an address that L1 names. */
+static int read_l1_address(struct session *s, json_t **out, struct err *e)
+{
+    uint8_t found[ADDRESS_BYTES], root[HASH_BYTES];
+    int rc;
+    if (!strcmp(s->words[0], "signer"))
+        rc = trust_signer(s->light, &s->head, &s->anchors, found, e);
+    else if (!strcmp(s->words[0], "anchor"))
+        rc = trust_anchor_game(s->light, &s->head, &s->anchors, found, e);
+    else if (word_bytes(s, 2, root, sizeof root))
+        rc = trust_find_game(s->light, &s->head, &s->anchors, (uint32_t)strtoul(word(s, 1), NULL, 10), root,
+                             strtoull(word(s, 3), NULL, 10), found, e);
+    else
+        return bad_line(e);
+    if (!rc)
+        *out = json_pack("{s:o}", "address", json_hex(found, sizeof found));
+    return rc;
+}
+
+static int read_game(struct session *s, json_t **out, struct err *e)
+{
+    static const char *const verdicts[] = {"refused", "proposed", "anchored"};
+    uint8_t address[ADDRESS_BYTES];
+    struct trust_game game;
+    struct light_head l2 = {.trust = TRUST_QUORUM};
+    struct header header;
+    l2.rlp_len = s->n_words > 2 ? strlen(word(s, 2)) / 2 - 1 : 0;
+    if (!word_bytes(s, 1, address, sizeof address) || l2.rlp_len > sizeof l2.rlp)
+        return bad_line(e);
+    int rc = trust_game_read(s->light, &s->head, &s->anchors, address, &game, e);
+    if (!rc && s->n_words > 2) {
+        if (!word_bytes(s, 2, l2.rlp, l2.rlp_len))
+            return bad_line(e);
+        rc = header_parse(l2.rlp, l2.rlp_len, &op_mainnet, &header, e);
+        l2.number = rc ? 0 : header.number;
+        if (!rc)
+            rc = trust_raise(&s->anchors, &game, NULL, 0, &l2, e);
+    }
+    if (!rc)
+        *out = json_pack("{s:o,s:I,s:I,s:s,s:s,s:s}", "root", json_hex(game.root, 32), "sequence",
+                         (json_int_t)game.sequence, "type", (json_int_t)game.type, "verdict", verdicts[game.verdict],
+                         "why", game.why, "trust", trust_level_name(l2.trust));
+    return rc;
 }
 
 static int answer_line(struct session *s, json_t **out, struct err *e)
@@ -250,6 +315,12 @@ static int answer_line(struct session *s, json_t **out, struct err *e)
         return read_gas(s, out, e);
     if (!strcmp(verb, "receipt"))
         return read_receipt(s, out, e);
+    if (!strcmp(verb, "anchors"))
+        return set_anchors(s, out, e);
+    if (!strcmp(verb, "signer") || !strcmp(verb, "find") || !strcmp(verb, "anchor"))
+        return read_l1_address(s, out, e);
+    if (!strcmp(verb, "game") || !strcmp(verb, "raise"))
+        return read_game(s, out, e);
     return !strcmp(verb, "status") ? read_status(s, out) : bad_line(e);
 }
 
@@ -289,7 +360,8 @@ static bool read_options(int argc, char **argv, struct rpc_config *config)
 {
     static const struct option options[] = {{"k", 1, 0, 'k'},          {"chain-id", 1, 0, 'c'},  {"age", 1, 0, 'a'},
                                             {"lag", 1, 0, 'l'},        {"timeout-ms", 1, 0, 't'},
-                                            {"max-bytes", 1, 0, 'm'},  {0, 0, 0, 0}};
+                                            {"max-bytes", 1, 0, 'm'},  {"op", 1, 0, 'o'},
+                                            {0, 0, 0, 0}};
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         uint64_t value = optarg ? strtoull(optarg, NULL, 10) : 0;
         if (o == 'k')
@@ -304,6 +376,8 @@ static bool read_options(int argc, char **argv, struct rpc_config *config)
             config->timeout_ms = (uint32_t)value;
         else if (o == 'm')
             config->max_answer_bytes = (size_t)value;
+        else if (o == 'o' && value)
+            config->rules = op_mainnet;
         else
             return false;
     }

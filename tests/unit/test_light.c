@@ -43,7 +43,8 @@ START_TEST(header_from_fields)
 END_TEST
 
 /* Proves the contract's slots the way proof.c does: 0 or the first error. */
-static int prove(const uint8_t state_root[32], const json_t *slots, const struct light_proof *proof, uint8_t (*values)[32])
+static int prove(const uint8_t state_root[32], const json_t *slots, const struct light_proof *proof,
+                 uint8_t (*values)[32])
 {
     uint8_t address[ADDRESS_BYTES] = {[19] = 0xaa}, slot[32];
     struct mpt_account account;
@@ -162,7 +163,8 @@ START_TEST(envelopes)
         {"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32700,\"message\":\"no\"}}", RPC_REFUSED},
         {"{\"jsonrpc\":\"2.0\",\"id\":8,\"error\":{\"code\":-32000,\"message\":\"no\"}}", RPC_WRONG_ID},
         {"{\"jsonrpc\":\"2.0\",\"id\":7,\"error\":{\"message\":\"no\"}}", RPC_MALFORMED},
-        {"{\"jsonrpc\":\"2.0\",\"id\":7,\"error\":{\"code\":-32005,\"message\":\"Rate limit reached\"}}", RPC_RATE_LIMITED},
+        {"{\"jsonrpc\":\"2.0\",\"id\":7,\"error\":{\"code\":-32005,\"message\":\"Rate limit reached\"}}",
+         RPC_RATE_LIMITED},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct rpc_answer a;
