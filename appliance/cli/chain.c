@@ -66,6 +66,10 @@ static int find_action(const struct command *command, const char *word)
 
 int command_chain(const struct command *command, int argc, char **argv)
 {
+    static const struct command deploy = {"chain deploy", "", "create the contracts on a chain",
+                                          "Without --set the settings are those of the devnet.", command_chain_deploy};
+    if (argc > 1 && strcmp(argv[1], "deploy") == 0)
+        return deploy.run(&deploy, argc - 1, argv + 1);
     const char *socket = socket_path(NULL);
     bool json = false;
     const struct option options[] = {

@@ -2,6 +2,7 @@
 import json
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 from chain import BUILD, SENDER, Anvil, cast
@@ -69,3 +70,69 @@ def test_another_chain_is_refused(wallet):
     wallet("create")
     with Anvil(chain_id=99) as chain:
         assert "wrong_chain" in wallet("show", "--rpc", chain.url, code=1)
+
+
+NODE = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
+CONTRACTS = Path("chainlite/contracts/generated")
+
+
+@pytest.fixture
+def deployed(wallet, tmp_path):
+    """A chain with short windows, its data file, and a funded wallet."""
+    address = json.loads(wallet("create", "--json"))["address"]
+    with Anvil() as chain:
+        chain.file = str(tmp_path / "chain.json")
+        chain.contracts = json.loads(wallet(
+            "deploy", "--rpc", chain.url, "--dev-account", "--json", "--out", chain.file, "--set", "window_seconds=3",
+            "--set", "answer_seconds=1", "--set", "unbond_seconds=4", "--set", "thaw_seconds=60", command="chain"))
+        cast("send", "--rpc-url", chain.url, "--unlocked", "--from", SENDER, "--value", "2000000000000000000", address)
+        chain.payer = address
+        yield chain
+
+
+def account(chain):
+    """(balance, claimed) as the contract itself says."""
+    answer = cast("call", "--rpc-url", chain.url, chain.contracts["Escrow"], "accountOf(address,address)(uint128,uint128)",
+                  chain.payer, NODE)
+    return tuple(int(line.split()[0]) for line in answer.splitlines())
+
+
+def test_deploys_where_the_devnet_file_says(wallet):
+    named = {row["name"]: row["address"] for row in json.loads(Path("chainlite/chains/devnet.json").read_text())["contracts"]}
+    order = [row["name"] for row in json.loads((CONTRACTS / "deploy.json").read_text())["contracts"]]
+    with Anvil() as chain:
+        made = json.loads(wallet("deploy", "--rpc", chain.url, "--dev-account", "--json", command="chain"))
+        assert {name: at.lower() for name, at in made.items()} == named and list(made) == order
+        assert cast("call", "--rpc-url", chain.url, made["Escrow"], "settlement()(address)") == made["Settlement"]
+        assert cast("call", "--rpc-url", chain.url, made["Settlement"], "challenges()(address)") == made["Challenges"]
+        assert cast("call", "--rpc-url", chain.url, made["Registry"], "timelock()(address)") == made["TimelockController"]
+
+
+def test_money_in_and_back(wallet, deployed):
+    where = ("--node", NODE, "--rpc", deployed.url, "--chain", deployed.file)
+    wallet("deposit", "0.5", *where)
+    assert account(deployed) == (5 * 10**17, 0)
+    shown = json.loads(wallet("show", *where, "--json"))
+    assert (shown["escrow"], shown["claimed"]) == ("0.5", "0")
+    wallet("refund", "0.2", *where)
+    assert "NotReady" in wallet("withdraw", *where, code=1)  # the thaw time is there so that no node is left unpaid
+    deployed.call("evm_increaseTime", 61)
+    deployed.mine()
+    wallet("withdraw", *where)
+    assert account(deployed) == (3 * 10**17, 0)
+    assert "NothingThawed" in wallet("withdraw", *where, code=1)
+
+
+def test_more_than_there_is(wallet, deployed):
+    message = wallet("deposit", "50", "--node", NODE, "--rpc", deployed.url, "--chain", deployed.file, code=1)
+    assert "funds" in message.lower()
+    assert account(deployed) == (0, 0)
+
+
+def test_settings_are_checked(wallet):
+    with Anvil() as chain:
+        unknown = wallet("deploy", "--rpc", chain.url, "--dev-account", "--set", "windw_seconds=3", code=1, command="chain")
+        assert "window_seconds" in unknown
+    with Anvil(chain_id=10) as chain:
+        public = wallet("deploy", "--rpc", chain.url, "--chain", "op-mainnet", "--dev-account", code=1, command="chain")
+        assert "known to everybody" in public
