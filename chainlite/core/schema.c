@@ -22,6 +22,7 @@ void field_word(const struct field *f, const void *object, uint8_t word[32])
         int32_t i32;
         wei_t wei;
     } v;
+    CHECK(f->type <= FIELD_WEI); /* the others have no word */
     memset(word, 0, 32);
     switch (f->type) {
     case FIELD_HASH:
@@ -50,7 +51,7 @@ void field_word(const struct field *f, const void *object, uint8_t word[32])
         wei_to_be32(v.wei, word);
         return;
     default:
-        CHECK(!"a field without a word");
+        return;
     }
 }
 
