@@ -51,6 +51,17 @@ static const struct {
 };
 enum { ACTIONS = sizeof actions / sizeof *actions };
 
+/* Those that go to the chain themselves, with options of their own. */
+static const struct command errands[] = {
+    {"chain deploy", "", "create the contracts on a chain", "Without --set the settings are those of the devnet.",
+     command_chain_deploy},
+    {"chain register", "", "give a model and adapters versions, prices and owners",
+     "Repeating it is harmless. Prices are in coins per million tokens.", command_chain_register},
+    {"chain bond", "COINS", "put a node's bond into the Settlement",
+     "Only the node's owner gets it back, after the unbonding time.", command_chain_bond},
+};
+enum { ERRANDS = sizeof errands / sizeof *errands };
+
 static int find_action(const struct command *command, const char *word)
 {
     const char *names[ACTIONS];
@@ -66,10 +77,9 @@ static int find_action(const struct command *command, const char *word)
 
 int command_chain(const struct command *command, int argc, char **argv)
 {
-    static const struct command deploy = {"chain deploy", "", "create the contracts on a chain",
-                                          "Without --set the settings are those of the devnet.", command_chain_deploy};
-    if (argc > 1 && strcmp(argv[1], "deploy") == 0)
-        return deploy.run(&deploy, argc - 1, argv + 1);
+    for (int i = 0; argc > 1 && i < ERRANDS; i++)
+        if (strcmp(argv[1], errands[i].name + sizeof "chain") == 0)
+            return errands[i].run(&errands[i], argc - 1, argv + 1);
     const char *socket = socket_path(NULL);
     bool json = false;
     const struct option options[] = {

@@ -4,21 +4,16 @@
 #include "chainlite/core/abi.h"
 #include "chainlite/core/hex.h"
 #include "chainlite/core/tx.h"
-#include "cli/chain_link.h"
+#include "cli/account.h"
 #include "cli/commands.h"
-#include "cli/wallet_file.h"
 
-#include <mbedtls/platform_util.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define MODULE "deploy"
 
-enum { MAX_ARGS_BYTES = 2048, MAX_FILE_BYTES = 1 << 20, DEV_CHAIN = 31337 };
-
-/* The first account of local test chains, known to everybody. */
-static const char DEV_SECRET[] = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
+enum { MAX_ARGS_BYTES = 2048, MAX_FILE_BYTES = 1 << 20 };
 
 struct deployment {
     struct chain_link link;
@@ -30,9 +25,10 @@ struct deployment {
 
 struct deploy_options {
     struct chain_link_options link;
-    const char *wallet, *password_file, *out;
+    struct account_options account;
+    const char *out;
     struct option_list set;
-    bool dev, json;
+    bool json;
 };
 
 /* ---- settings: "name=value" */
@@ -145,9 +141,10 @@ static int create(struct deployment *d, int index, struct err *e)
     CHECK(hex_decode(c->code_hex, data, code_len));
     abi_writer_init(&args, data + code_len, MAX_ARGS_BYTES);
     int rc = put_args(d, c, &args, e);
+    const struct signing_key key = account_key(&d->account);
     struct sending s = {.create = true, .data = data, .data_len = code_len + args.len};
     if (rc == 0)
-        rc = chain_link_send(&d->link, &(struct signing_key){d->account.secp, d->account.secret}, &s, &receipt, e);
+        rc = chain_link_send(&d->link, &key, &s, &receipt, e);
     free(data);
     if (rc != 0)
         return err_prefix(e, "%s", c->name);
@@ -204,23 +201,6 @@ static int write_file(struct deployment *d, const char *out, struct err *e)
     return notation_write_file(&chain_file_schema, chain, out, MAX_FILE_BYTES, e);
 }
 
-/* The devnet's well-known account, or the wallet's. */
-static int open_account(const struct deploy_options *o, struct deployment *d, struct err *e)
-{
-    char path[WALLET_PATH_BYTES];
-    static const uint8_t random[32] = {1}; /* the key is public: nothing to blind */
-    if (!o->dev) {
-        int rc = wallet_path(o->wallet, path, e);
-        return rc == 0 ? wallet_open(path, o->password_file, &d->account, e) : rc;
-    }
-    if (d->link.chain.chain_id != DEV_CHAIN)
-        return err_set(e, OL_EINVAL, MODULE, "--dev-account is known to everybody: only for chain %d", DEV_CHAIN);
-    d->account.secp = secp_open(random);
-    if (!d->account.secp || !hex_decode(DEV_SECRET, d->account.secret, SECRET_BYTES))
-        return err_set(e, OL_ENOMEM, MODULE, "no memory for signatures");
-    return secp_address(d->account.secp, d->account.secret, d->account.address, e);
-}
-
 static int deploy(const struct deploy_options *o, struct err *e)
 {
     struct deployment d = {.json = o->json};
@@ -230,7 +210,7 @@ static int deploy(const struct deploy_options *o, struct err *e)
     for (int i = 0; i < o->set.n && rc == 0; i++)
         rc = apply_setting(&d, o->set.items[i], e);
     if (rc == 0)
-        rc = open_account(o, &d, e);
+        rc = account_open(&o->account, d.link.chain.chain_id, &d.account, e);
     if (rc == 0)
         rc = create_all(&d, e);
     if (rc == 0 && o->out)
@@ -257,9 +237,7 @@ int command_chain_deploy(const struct command *command, int argc, char **argv)
     struct deploy_options o = {0};
     const struct option options[] = {
         CHAIN_LINK_OPTIONS(o.link),
-        TEXT("wallet-file", &o.wallet, "FILE", "key file of the account that deploys"),
-        TEXT("password-file", &o.password_file, "FILE", "its first line is the password (default: asked)"),
-        FLAG("dev-account", &o.dev, "deploy from the first account of local test chains"),
+        ACCOUNT_OPTIONS(o.account),
         LIST("set", &o.set, "NAME=VALUE", "a setting of the deployment, such as window_seconds=86400"),
         TEXT("out", &o.out, "FILE", "write chain data that name these contracts"),
         FLAG("json", &o.json, "print one JSON object"),

@@ -1,0 +1,299 @@
+/* openlora chain register: puts a model and adapters into the catalog, with prices and a split, and publishes on the
+ * chain what only their owner can: items, versions, and on a devnet the split. The node publishes its prices itself.
+ * What is registered already is left alone, so the command can be repeated. */
+#include "chainlite/calls/calls.h"
+#include "chainlite/core/hex.h"
+#include "chainlite/json/catalog.h"
+#include "cli/account.h"
+#include "cli/commands.h"
+#include "model/adapter_file.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define MODULE "register"
+
+enum { CALL_BYTES = 4096 };
+
+struct registration {
+    struct chain_link_options link;
+    struct account_options account;
+    const char *model, *model_name, *catalog, *node, *input, *cached, *output, *floor, *compute, *validators, *unattributed,
+        *treasury;
+    struct option_list adapters;
+    int64_t base_percent;
+    bool offline;
+    /* filled as it runs */
+    struct chain_catalog rows;
+    struct chain_link chain;
+    struct wallet owner;
+    uint8_t node_address[ADDRESS_BYTES], base_version[32];
+    struct row_price price; /* all but the version */
+};
+
+/* ---- on the chain */
+
+static int send(struct registration *r, const char *contract, const struct abi_writer *data, struct err *e)
+{
+    const struct signing_key key = account_key(&r->owner);
+    struct sending s = {.data = data->data, .data_len = data->len};
+    struct tx_receipt receipt;
+    if (data->failed)
+        return err_set(e, OL_ELIMIT, MODULE, "the call is too long");
+    int rc = chain_link_contract(&r->chain, contract, s.to, e);
+    return rc == 0 ? chain_link_send(&r->chain, &key, &s, &receipt, e) : rc;
+}
+
+static int is_registered(struct registration *r, const uint8_t id[32], bool *out, struct err *e)
+{
+    uint8_t slot[1][32], word[1][32], registry[ADDRESS_BYTES];
+    static const uint8_t zero[32];
+    struct light_head head;
+    slot_registered(id, slot[0]);
+    int rc = chain_link_contract(&r->chain, "Registry", registry, e);
+    if (rc == 0)
+        rc = light_head(r->chain.light, LIGHT_LATEST, &head, e);
+    if (rc == 0)
+        rc = light_storage(r->chain.light, &head, registry, (const uint8_t(*)[32])slot, 1, word, NULL, e);
+    *out = rc == 0 && memcmp(word[0], zero, 32) != 0;
+    return rc;
+}
+
+static int publish_version(struct registration *r, const struct catalogued_version *v, struct err *e)
+{
+    static const uint8_t no_record[32];
+    uint8_t room[CALL_BYTES];
+    struct abi_writer w;
+    bool there;
+    int rc = is_registered(r, v->row.item, &there, e);
+    if (rc == 0 && !there) {
+        abi_writer_init(&w, room, sizeof room);
+        call_registry_create_item(&w, v->kind, v->name);
+        rc = send(r, "Registry", &w, e);
+    }
+    if (rc == 0)
+        rc = is_registered(r, v->id, &there, e);
+    if (rc != 0 || there)
+        return rc;
+    abi_writer_init(&w, room, sizeof room);
+    call_registry_publish_version(&w, &v->row, NULL, 0, NULL, 0, no_record, "");
+    return send(r, "Registry", &w, e);
+}
+
+/* One call through the timelock, which must let it through at once: governance elsewhere takes its time. */
+static int publish_split(struct registration *r, const struct row_split *split, struct err *e)
+{
+    static const uint8_t none[32];
+    uint8_t inner_room[CALL_BYTES], room[2 * CALL_BYTES], registry[ADDRESS_BYTES];
+    static const char *const calls[] = {"schedule(address,uint256,bytes,bytes32,bytes32,uint256)",
+                                        "execute(address,uint256,bytes,bytes32,bytes32)"};
+    struct abi_writer inner, w;
+    abi_writer_init(&inner, inner_room, sizeof inner_room);
+    call_registry_publish_split(&inner, split);
+    int rc = chain_link_contract(&r->chain, "Registry", registry, e);
+    for (int i = 0; i < 2 && rc == 0; i++) {
+        abi_writer_init(&w, room, sizeof room);
+        abi_put_selector(&w, calls[i]);
+        abi_put_address(&w, registry);
+        abi_put_u64(&w, 0);
+        size_t place = abi_put_offset(&w);
+        abi_put_word(&w, none);
+        abi_put_word(&w, none);
+        if (i == 0)
+            abi_put_u64(&w, 0); /* delay */
+        abi_set_offset(&w, place, 4);
+        abi_put_bytes(&w, inner.data, inner.len);
+        rc = send(r, "TimelockController", &w, e);
+    }
+    return rc;
+}
+
+static int publish(struct registration *r, struct err *e)
+{
+    const struct catalogued_version *versions = r->rows.versions.at;
+    const struct catalogued_split *split = chain_catalog_split_in_force(&r->rows);
+    bool there;
+    int rc = 0;
+    for (size_t i = 0; i < r->rows.versions.n && rc == 0; i++)
+        if (memcmp(versions[i].owner, r->owner.address, ADDRESS_BYTES) == 0) /* others publish theirs */
+            rc = publish_version(r, &versions[i], e);
+    if (rc == 0)
+        rc = is_registered(r, split->id, &there, e);
+    return rc == 0 && !there ? publish_split(r, &split->row, e) : rc;
+}
+
+/* ---- in the catalog */
+
+static int parse_address(const char *option, const char *text, uint8_t out[ADDRESS_BYTES], struct err *e)
+{
+    return text && address_parse(text, out) ? 0 : err_set(e, OL_EINVAL, MODULE, "--%s must be an address", option);
+}
+
+static int add_version(struct registration *r, enum item_kind kind, const char *name, const char *content, uint8_t id[32],
+                       struct err *e)
+{
+    struct row_version row = {.number = 1};
+    const uint8_t *base = kind == ITEM_ADAPTER ? r->base_version : NULL;
+    char text[67];
+    if (!hex_decode(content, row.content_hash, sizeof row.content_hash))
+        return err_set(e, OL_EFORMAT, MODULE, "%s has no content hash", name);
+    const struct catalogued_version *known = chain_catalog_by_content(&r->rows, row.content_hash, base);
+    const struct catalogued_version *older = chain_catalog_by_name(&r->rows, name);
+    if (!known) {
+        row.number = older ? older->row.number + 1 : 1;
+        memcpy(row.payee, r->owner.address, ADDRESS_BYTES);
+        if (base) {
+            memcpy(row.base_version, base, 32);
+            row.base_ppb = (uint32_t)(r->base_percent * (PPB / 100));
+        }
+        version_metadata(NULL, 0, NULL, 0, (const uint8_t[32]){0}, row.metadata);
+        int rc = chain_catalog_add_version(&r->rows, kind, r->owner.address, name, &row, e);
+        if (rc != 0)
+            return rc;
+        known = chain_catalog_by_content(&r->rows, row.content_hash, base);
+    }
+    CHECK(known);
+    memcpy(id, known->id, 32);
+    hex_encode(id, 32, text);
+    printf("%-8s %-24s version %u  0x%.16s…\n", kind == ITEM_MODEL ? "model" : "adapter", name, known->row.number, text);
+    memcpy(r->price.version, id, 32);
+    return chain_catalog_price_at(&r->rows, r->node_address, id, TIER_DEFAULT, UINT64_MAX)
+               ? 0
+               : chain_catalog_add_price(&r->rows, &r->price, e);
+}
+
+/* "name=path" */
+static int add_adapter(struct registration *r, const char *option, const struct model_config *model, struct err *e)
+{
+    char name[ITEM_NAME_BYTES];
+    uint8_t id[32];
+    struct adapter_image image;
+    const char *equals = strchr(option, '=');
+    if (!equals || equals == option || (size_t)(equals - option) >= sizeof name)
+        return err_set(e, OL_EINVAL, MODULE, "--adapter %s must be NAME=PATH", option);
+    snprintf(name, sizeof name, "%.*s", (int)(equals - option), option);
+    size_t page_bytes = (adapter_min_page_bytes(model) + 63) / 64 * 64;
+    int rc = adapter_file_load(equals + 1, model, page_bytes, &image, e);
+    if (rc != 0)
+        return rc;
+    rc = add_version(r, ITEM_ADAPTER, name, image.hash, id, e);
+    adapter_image_deinit(&image);
+    return rc;
+}
+
+static int add_models(struct registration *r, struct err *e)
+{
+    struct model_file *file;
+    char content[65];
+    int rc = model_file_open(r->model, &file, e);
+    if (rc != 0)
+        return rc;
+    rc = model_file_version(file, content, e);
+    if (rc == 0)
+        rc = add_version(r, ITEM_MODEL, r->model_name, content, r->base_version, e);
+    for (int i = 0; i < r->adapters.n && rc == 0; i++)
+        rc = add_adapter(r, r->adapters.items[i], model_file_config(file), e);
+    model_file_close(file);
+    return rc;
+}
+
+static int add_split(struct registration *r, struct err *e)
+{
+    struct row_split split = {.model_ppb = 400000000, .data_ppb = 300000000, .validators_ppb = 200000000,
+                              .node_ppb = 100000000};
+    if (chain_catalog_split_in_force(&r->rows))
+        return 0;
+    int rc = parse_address("validators-pool", r->validators, split.validators_pool, e);
+    if (rc == 0)
+        rc = parse_address("unattributed-pool", r->unattributed, split.unattributed_pool, e);
+    if (rc == 0)
+        rc = parse_address("treasury", r->treasury, split.treasury, e);
+    return rc == 0 ? chain_catalog_add_split(&r->rows, &split, e) : rc;
+}
+
+static int read_price(struct registration *r, struct err *e)
+{
+    const struct {
+        const char *option, *text;
+        wei_t *to;
+    } rates[] = {{"input", r->input, &r->price.input_wei}, {"cached", r->cached, &r->price.cached_wei},
+                 {"output", r->output, &r->price.output_wei}, {"floor", r->floor, &r->price.floor_wei},
+                 {"compute", r->compute, &r->price.compute_wei}};
+    for (size_t i = 0; i < sizeof rates / sizeof *rates; i++)
+        if (!wei_parse_coin(rates[i].text, rates[i].to))
+            return err_set(e, OL_EINVAL, MODULE, "--%s %s is no amount of coins", rates[i].option, rates[i].text);
+    r->price.tier = TIER_DEFAULT;
+    r->price.effective_time = (uint64_t)time(NULL);
+    int rc = parse_address("node", r->node, r->node_address, e);
+    memcpy(r->price.node, r->node_address, ADDRESS_BYTES);
+    return rc;
+}
+
+static int load_catalog(struct registration *r, struct err *e)
+{
+    int rc = chain_catalog_load(r->catalog, &r->rows, e);
+    if (rc != OL_ENOTFOUND)
+        return rc;
+    chain_catalog_init(&r->rows);
+    return 0;
+}
+
+static int run(struct registration *r, struct err *e)
+{
+    int rc = read_price(r, e);
+    if (rc == 0 && !r->offline)
+        rc = chain_link_open(&r->link, &r->chain, e);
+    if (rc == 0 && r->offline)
+        rc = chain_file_load(r->link.chain ? r->link.chain : "devnet", &r->chain.chain, e);
+    if (rc == 0)
+        rc = account_open(&r->account, r->chain.chain.chain_id, &r->owner, e);
+    if (rc == 0)
+        rc = load_catalog(r, e);
+    if (rc == 0)
+        rc = add_models(r, e);
+    if (rc == 0)
+        rc = add_split(r, e);
+    if (rc == 0)
+        rc = chain_catalog_save(&r->rows, r->catalog, e);
+    if (rc == 0 && !r->offline)
+        rc = publish(r, e);
+    chain_catalog_deinit(&r->rows);
+    wallet_close(&r->owner);
+    chain_link_close(&r->chain);
+    return rc;
+}
+
+int command_chain_register(const struct command *command, int argc, char **argv)
+{
+    struct registration r = {.model_name = "model", .input = "0.5", .cached = "0.05", .output = "1.5", .floor = "0.000001",
+                             .compute = "0"};
+    const struct option options[] = {
+        REQUIRED("model", &r.model, "PATH", "GGUF file or safetensors directory of the base model"),
+        TEXT("model-name", &r.model_name, "NAME", "its name in the registry"),
+        LIST("adapter", &r.adapters, "NAME=PATH", "an adapter for it"),
+        REQUIRED("node", &r.node, "ADDRESS", "the node whose prices these are (openlora chain status)"),
+        REQUIRED("catalog", &r.catalog, "FILE", "the catalog that chainlited reads; made if missing"),
+        TEXT("input", &r.input, "COINS", "price of a million prompt tokens"),
+        TEXT("cached", &r.cached, "COINS", "of a million prompt tokens from the prefix cache"),
+        TEXT("output", &r.output, "COINS", "of a million output tokens"),
+        TEXT("floor", &r.floor, "COINS", "least royalty of an answer"),
+        TEXT("compute", &r.compute, "COINS", "hardware: per million tokens computed"),
+        INT("base-percent", &r.base_percent, "P", "of an adapter's model part, what goes to the base's owner", 0, 100),
+        TEXT("validators-pool", &r.validators, "ADDRESS", "of the first split: 40/30/20/10 %"),
+        TEXT("unattributed-pool", &r.unattributed, "ADDRESS", "of the first split"),
+        TEXT("treasury", &r.treasury, "ADDRESS", "of the first split"),
+        FLAG("offline", &r.offline, "only write the catalog; publish later by the same command"),
+        CHAIN_LINK_OPTIONS(r.link),
+        ACCOUNT_OPTIONS(r.account),
+        OPTIONS_END};
+    struct err e = {0};
+    int words = options_parse(command, options, argc, argv, 0);
+    int rc = words < 0 ? 0 : run(&r, &e);
+    free(r.link.rpc.items);
+    free(r.adapters.items);
+    if (words < 0)
+        return options_exit(words);
+    return rc == 0 ? EXIT_OK : fail(command, EXIT_FAILED, "%s", e.message);
+}
