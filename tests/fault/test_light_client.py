@@ -206,7 +206,8 @@ def test_old_heads_are_stale():
         fill(old)
         with Reader([old.url], age=60) as reader:
             answer = reader.ask("head latest")
-            assert answer["error"] == "stale", answer
+            assert answer["error"] == "stale" and str(old.port) in answer["message"], answer
+            assert reader.status()[0]["fault"] == "stale"
         with Reader([old.url], age=100000) as reader:
             assert 3000 < reader.ask("head latest")["age_s"] < 4000
 
