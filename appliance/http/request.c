@@ -85,7 +85,11 @@ void request_check(struct http_request *r, const char *path)
     choose_id(r);
     if (r->ticket == 0)
         refuse(r, 503, "too many connections");
-    if (host && !guard_host(config, host))
+    if (config->unix_path) {
+        int fd = MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+        if (!guard_peer(config, fd))
+            refuse(r, 403, "this user may not speak on this socket");
+    } else if (host && !guard_host(config, host))
         refuse(r, 403, "this Host is not served here; add it to [server] hosts if it should be");
     if (origin && !guard_origin(config, origin))
         refuse(r, 403, "pages of this Origin may not use this server");
@@ -115,6 +119,8 @@ void request_take(struct http_request *r, const char *bytes, size_t n)
 static void answer_refusal(struct http_request *r)
 {
     char json[320];
+    if (r->refused == 403)
+        http_respond_header(r, "Connection", "close");
     if (r->allow_text[0])
         http_respond_header(r, "Allow", r->allow_text);
     if (r->refused == 204) {

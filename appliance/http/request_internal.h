@@ -26,6 +26,7 @@ struct http_server {
     int n_routes;
     void *app;
     int listen_fd, port; /* the descriptor is libmicrohttpd's from start on */
+    bool owns_path;      /* the Unix socket's file is ours */
     struct MHD_Daemon *daemon;
     struct watch *watch;
     atomic_int active;
@@ -69,6 +70,8 @@ bool request_advance(struct http_request *);
 /* Fills r->route and r->rest, or r->refused (404, 405, 204 for OPTIONS) and r->allow_text. */
 void router_find(const struct http_route *routes, int n_routes, const char *path, struct http_request *r);
 
+/* May the process at the other end of this Unix socket speak to us? */
+bool guard_peer(const struct http_config *, int fd);
 /* Is this Host header (with or without port) one of ours? */
 bool guard_host(const struct http_config *, const char *host);
 /* Is this Origin header (scheme://host[:port]) one of ours? */

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 enum { BACKLOG = 1024, DESCRIPTORS_BESIDES = 256, MAX_DISCARD_BODIES = 8 };
@@ -125,6 +127,42 @@ static int take_port(struct http_server *s, struct err *e)
     return 0;
 }
 
+/* A socket file outlives its process: it is taken over if nobody answers there. */
+static bool is_stale(const struct sockaddr_un *address)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool stale = fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof *address) != 0 &&
+                 errno == ECONNREFUSED;
+    if (fd >= 0)
+        close(fd);
+    return stale;
+}
+
+static int take_path(struct http_server *s, struct err *e)
+{
+    const char *path = s->config.unix_path;
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof address.sun_path)
+        return err_set(e, OL_EINVAL, "http", "the socket's path has more than %zu bytes: %.80s…",
+                       sizeof address.sun_path - 1, path);
+    memcpy(address.sun_path, path, strlen(path));
+    s->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (s->listen_fd < 0)
+        return err_set(e, OL_EIO, "http", "opening a socket: %s", strerror(errno));
+    if (is_stale(&address))
+        unlink(path);
+    /* Another user's process could not connect to a socket of mode 0600: then the check of its uid is the guard. */
+    mode_t old = umask(s->config.peer_uid == geteuid() ? 0177 : 0111);
+    int rc = bind(s->listen_fd, (struct sockaddr *)&address, sizeof address);
+    int cause = errno;
+    umask(old);
+    if (rc != 0)
+        return err_set(e, OL_EIO, "http", "taking the socket %.120s: %s", path,
+                       cause == EADDRINUSE ? "another process listens there" : strerror(cause));
+    s->owns_path = true;
+    return 0;
+}
+
 static void defaults(struct http_config *c)
 {
     c->threads = c->threads > 0 ? c->threads : 2;
@@ -144,7 +182,7 @@ int http_server_open(const struct http_config *config, struct http_server **out,
     defaults(&s->config);
     s->listen_fd = -1;
     raise_descriptor_limit(s->config.max_connections + DESCRIPTORS_BESIDES);
-    int rc = take_port(s, e);
+    int rc = s->config.unix_path ? take_path(s, e) : take_port(s, e);
     if (rc == 0) /* every thread of the pool may accept one more than its share */
         rc = watch_open(s->config.max_connections + s->config.threads, &s->watch, e);
     if (rc != 0) {
@@ -163,7 +201,7 @@ int http_server_start(struct http_server *s, const struct http_route *routes, in
     s->n_routes = n_routes;
     s->app = app;
     if (listen(s->listen_fd, BACKLOG) != 0)
-        return err_set(e, OL_EIO, "http", "listening on port %d: %s", s->port, strerror(errno));
+        return err_set(e, OL_EIO, "http", "listening: %s", strerror(errno));
     /* A pool of one is what libmicrohttpd calls no pool. */
     struct MHD_OptionItem pool[] = {{MHD_OPTION_THREAD_POOL_SIZE, s->config.threads, NULL}, {MHD_OPTION_END, 0, NULL}};
     if (s->config.threads == 1)
@@ -180,7 +218,7 @@ int http_server_start(struct http_server *s, const struct http_route *routes, in
         MHD_OPTION_ARRAY, pool,
         MHD_OPTION_END);
     if (!s->daemon)
-        return err_set(e, OL_EIO, "http", "starting the server on port %d failed: %s", s->port, strerror(errno));
+        return err_set(e, OL_EIO, "http", "starting the server failed: %s", strerror(errno));
     s->listen_fd = -1;
     return 0;
 }
@@ -196,6 +234,8 @@ void http_server_close(struct http_server *s)
         MHD_stop_daemon(s->daemon);
     if (s->listen_fd >= 0)
         close(s->listen_fd);
+    if (s->owns_path)
+        unlink(s->config.unix_path);
     watch_close(s->watch);
     free(s);
 }

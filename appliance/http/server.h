@@ -1,7 +1,8 @@
-/* HTTP/1.1 on loopback: libmicrohttpd with a few threads, a table of routes, and the watch over its connections.
+/* HTTP/1.1 on loopback or on a Unix socket: libmicrohttpd with a few threads, a table of routes, and the watch over its connections.
  *
  * Refused before a route sees it: a Host (or Origin) that is not ours — a page in a browser may not talk to us
- * through a name that resolves here — an unknown path or method, a body over the cap. CORS headers are never sent.
+ * through a name that resolves here —, on a Unix socket a peer of another uid, an unknown path or method, a body over
+ * the cap. CORS headers are never sent.
  *
  * Limits: connections, bytes per body, bytes of all bodies being received, seconds for a request to be complete
  * (however slowly it drips), seconds without progress on a connection (a reader that takes nothing included). */
@@ -13,9 +14,12 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 struct http_config { /* zero = the default in brackets */
     int port;                 /* 0 lets the system choose */
+    const char *unix_path;    /* not NULL: listen there instead; borrowed. A socket that nobody listens on is replaced */
+    uid_t peer_uid;           /* who besides us and root may speak on the Unix socket; ours for nobody */
     int threads;              /* [2] */
     int max_connections;      /* [2,048] */
     int timeout_s;            /* no progress on a connection [30] */
@@ -38,7 +42,7 @@ struct http_server;
 /* Takes the port (OL_EIO names it when it is busy) but does not answer yet. */
 int http_server_open(const struct http_config *, struct http_server **out, struct err *e)
     __attribute__((warn_unused_result));
-int http_server_port(const struct http_server *);
+int http_server_port(const struct http_server *); /* 0 on a Unix socket */
 
 /* Starts answering. routes and app are borrowed until close. */
 int http_server_start(struct http_server *, const struct http_route *routes, int n_routes, void *app, struct err *e)
