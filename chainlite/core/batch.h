@@ -33,6 +33,8 @@ void claims_hash_next(const uint8_t before[32], const struct credit *accepted, s
 void slot_batch(const uint8_t node[ADDRESS_BYTES], uint64_t number, uint8_t out[32]);
 /* Escrow: balance in the lower 128 bits, claimed in the upper. */
 void slot_escrow_account(const uint8_t payer[ADDRESS_BYTES], const uint8_t node[ADDRESS_BYTES], uint8_t out[32]);
+/* Escrow: announced withdrawal (lower 128 bits) and the clock when it may be made. */
+void slot_escrow_thaw(const uint8_t payer[ADDRESS_BYTES], const uint8_t node[ADDRESS_BYTES], uint8_t out[32]);
 /* Escrow: the clock until which a signer may sign for a payer. */
 void slot_escrow_signer(const uint8_t payer[ADDRESS_BYTES], const uint8_t signer[ADDRESS_BYTES], uint8_t out[32]);
 /* Settlement: word 0 is epoch, last, finalised (64 bits each, from the lowest) and frozen; word 1 bond (lower 128 bits)

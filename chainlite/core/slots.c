@@ -9,6 +9,7 @@ enum {
     SETTLEMENT_NODES = 3,
     ESCROW_ACCOUNTS = 2,
     ESCROW_NODES = 3,
+    ESCROW_THAWS = 4,
     ESCROW_SIGNERS = 5,
     REGISTRY_REGISTERED_AT = 0
 };
@@ -40,6 +41,11 @@ static void slot_of_two(uint64_t mapping, const uint8_t a[ADDRESS_BYTES], const 
 void slot_escrow_account(const uint8_t payer[ADDRESS_BYTES], const uint8_t node[ADDRESS_BYTES], uint8_t out[32])
 {
     slot_of_two(ESCROW_ACCOUNTS, payer, node, out);
+}
+
+void slot_escrow_thaw(const uint8_t payer[ADDRESS_BYTES], const uint8_t node[ADDRESS_BYTES], uint8_t out[32])
+{
+    slot_of_two(ESCROW_THAWS, payer, node, out);
 }
 
 void slot_escrow_signer(const uint8_t payer[ADDRESS_BYTES], const uint8_t signer[ADDRESS_BYTES], uint8_t out[32])

@@ -18,7 +18,7 @@
 #define OPENLORA_SETTLE_OUTBOX_H
 
 #include "base/err.h"
-#include "chainlite/core/batch.h"
+#include "chainlite/json/bundle.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -51,15 +51,13 @@ int outbox_begin(struct outbox *, struct outbox_write **out, struct err *) __att
 /* Waits for its turn and the disk; frees the write. 0: durable. */
 int outbox_commit(struct outbox_write *, struct err *) __attribute__((warn_unused_result));
 void outbox_cancel(struct outbox_write *);
+/* outbox_commit will fail with this, and with it every write begun after it: for a writer that cannot finish what later
+ * writes already build on. */
+void outbox_fail(struct outbox_write *, int code, const struct err *);
 
 /* ---- rows. put_… remembers a failure (no memory) for outbox_commit. Rows hold no pointers unless it is said. */
 
 enum { OUTBOX_TENANT_BYTES = 65, OUTBOX_REASON_BYTES = 160, OUTBOX_KEY_BYTES = 64 };
-
-struct outbox_voucher {
-    struct voucher voucher;
-    uint8_t signature[SIGNATURE_BYTES];
-};
 
 /* A promise to pay for one answer that has not been recorded yet. */
 struct outbox_reservation {
@@ -83,7 +81,7 @@ int outbox_reservation(struct outbox *, const uint8_t receipt_id[32], struct out
 struct outbox_receipt {
     struct proof proof;
     uint8_t signature[SIGNATURE_BYTES];
-    struct outbox_voucher voucher;
+    struct signed_voucher voucher;
     char tenant[OUTBOX_TENANT_BYTES];
     uint64_t recorded_ms; /* Unix */
 };
@@ -116,7 +114,7 @@ struct outbox_payer {
     wei_t cumulative_wei;    /* of the last receipt; base_wei before the first */
     uint64_t last_sequence;  /* 0: none in this epoch */
     bool has_voucher;
-    struct outbox_voucher highest; /* by ceiling, over epochs */
+    struct signed_voucher highest; /* by ceiling, over epochs */
 };
 void outbox_put_payer(struct outbox_write *, const struct outbox_payer *);
 int outbox_payer(struct outbox *, const uint8_t payer[ADDRESS_BYTES], struct outbox_payer *out, struct err *)

@@ -243,10 +243,18 @@ static void lead(struct outbox *o)
     pthread_cond_broadcast(&o->turn);
 }
 
+void outbox_fail(struct outbox_write *w, int code, const struct err *e)
+{
+    w->rc = code;
+    if (e)
+        w->err = *e;
+    w->err.code = code;
+}
+
 int outbox_commit(struct outbox_write *w, struct err *e)
 {
     struct outbox *o = w->outbox;
-    if (buf_failed(&w->ops)) /* later writes may build on this one: it fails in its place, and they with it */
+    if (buf_failed(&w->ops) && w->rc == 0) /* later writes may build on this one: it fails in its place, and they with it */
         w->rc = err_set(&w->err, w->ops.no_memory ? OL_ENOMEM : OL_ELIMIT, MODULE, "a write of over %d MiB, or no memory "
                         "for it", MAX_WRITE_BYTES >> 20);
     pthread_mutex_lock(&o->lock);

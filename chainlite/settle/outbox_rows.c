@@ -7,12 +7,6 @@ enum { ROW_VERSION = 1 };
 
 #define MODULE "outbox"
 
-static const struct field signed_voucher_fields[] = {
-    FIELD_NESTED(outbox_voucher, "voucher", voucher, &voucher_schema),
-    FIELD(outbox_voucher, SIGNATURE, "signature", signature),
-};
-static const struct schema signed_voucher_schema = SCHEMA("voucher", outbox_voucher, signed_voucher_fields);
-
 static const struct field reservation_fields[] = {
     FIELD(outbox_reservation, HASH, "receipt_id", receipt_id),
     FIELD_BOUNDED(outbox_reservation, TEXT, "tenant", tenant, OUTBOX_TENANT_BYTES),
@@ -165,7 +159,8 @@ static void pack_fields(const struct schema *schema, const uint8_t *object, stru
             buf_add_char(out, (char)n);
             buf_add(out, at, n);
             continue;
-        case FIELD_STRUCT: pack_fields(f->of, at, out); continue;
+        case FIELD_STRUCT:
+        case FIELD_INLINE: pack_fields(f->of, at, out); continue;
         default: CHECK(!"a field type that rows do not have");
         }
         put_be(u64, bytes, n);
@@ -195,8 +190,8 @@ static bool unpack_fields(const struct schema *schema, struct reader *r, uint8_t
     for (size_t i = 0; i < schema->n; i++) {
         const struct field *f = &schema->field[i];
         uint8_t *at = object + f->offset;
-        if (f->type == FIELD_STRUCT || f->type == FIELD_TEXT) {
-            if (!(f->type == FIELD_STRUCT ? unpack_fields(f->of, r, at) : unpack_text(f, r, (char *)at)))
+        if (f->type == FIELD_STRUCT || f->type == FIELD_INLINE || f->type == FIELD_TEXT) {
+            if (!(f->type == FIELD_TEXT ? unpack_text(f, r, (char *)at) : unpack_fields(f->of, r, at)))
                 return false;
             continue;
         }
