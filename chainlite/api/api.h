@@ -1,0 +1,66 @@
+/* chainlited's HTTP API on its Unix socket (docs/protocol.md §9): routes over the recorder and the outbox; what only the
+ * settlement lane knows comes through hooks. */
+#ifndef OPENLORA_CHAINLITE_API_API_H
+#define OPENLORA_CHAINLITE_API_API_H
+
+#include "base/buf.h"
+#include "chainlite/json/chain_file.h"
+#include "chainlite/settle/recorder.h"
+#include "http/server.h"
+
+#include <jansson.h>
+
+/* Any may be NULL: there is no lane. JSON is owned by the caller; NULL without memory. */
+struct api_lane {
+    void *user;
+    json_t *(*status)(void *user);
+    json_t *(*pending)(void *user);
+    int (*retry)(void *user, struct err *);
+    /* Appends the bundle's settlement of a receipt in this batch, as JSON; OL_ENOTFOUND: not proven yet. */
+    int (*settlement)(void *user, const struct outbox_receipt *, const struct outbox_batch *, struct buf *, struct err *);
+};
+
+struct api {
+    struct recorder *recorder;
+    struct outbox *outbox;
+    const struct keystore *keys;
+    const struct chain_file *chain;
+    const char *catalog_path; /* read by POST /v1/reload */
+    const char *state_dir;    /* bodies of batches: STATE_DIR/bodies/NUMBER.json */
+    struct api_lane lane;
+    bool no_chain;
+};
+
+extern const struct http_route api_routes[];
+extern const int n_api_routes;
+
+/* Reads the catalog file. No file: an empty catalog. */
+int api_reload(struct api *, struct err *) __attribute__((warn_unused_result));
+
+/* ---- shared by the routes' files */
+
+void api_answer(struct http_request *, int status, struct buf *json); /* takes the buffer's content, frees it */
+void api_answer_json(struct http_request *, int status, json_t *owned); /* NULL: no memory */
+void api_error(struct http_request *, int status, const char *code, const char *message);
+void api_failed(struct http_request *, const struct err *); /* a library's error */
+void put_hex(struct buf *, const void *bytes, size_t n);    /* "0x…" with its quotes */
+void put_wei(struct buf *, wei_t);                          /* "…" */
+void put_text(struct buf *, const char *);                  /* a JSON string */
+/* recorded, batched, unsafe, safe, anchored or dead; batch (may be NULL) with *has_batch. */
+const char *receipt_state(struct api *, const struct proof *, struct outbox_batch *batch, bool *has_batch);
+
+void api_post_reservations(void *app, struct http_request *);
+void api_delete_reservation(void *app, struct http_request *);
+void api_post_receipts(void *app, struct http_request *);
+void api_get_receipt(void *app, struct http_request *);
+void api_get_receipts(void *app, struct http_request *);
+void api_get_payer(void *app, struct http_request *);
+void api_get_status(void *app, struct http_request *);
+void api_get_catalog(void *app, struct http_request *);
+void api_get_pending(void *app, struct http_request *);
+void api_post_retry(void *app, struct http_request *);
+void api_get_batches(void *app, struct http_request *);
+void api_get_batch_body(void *app, struct http_request *);
+void api_post_reload(void *app, struct http_request *);
+
+#endif

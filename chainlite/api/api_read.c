@@ -1,0 +1,298 @@
+/* The routes that only read: status, catalog, payers, batches, what is pending. */
+#include "chainlite/api/api.h"
+
+#include "chainlite/core/hex.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ANSWER_MAX_BYTES = 16 << 20, MAX_BODY_BYTES = 256 << 20, MAX_DEAD = 1000 };
+
+/* ---- status */
+
+/* {"settlement":"0x…",…}: the contracts' names in lower case. */
+static void put_contracts(const struct api *a, struct buf *b)
+{
+    const struct chain_contract *c = a->chain->contracts.at;
+    buf_add_char(b, '{');
+    for (size_t i = 0; i < a->chain->contracts.n; i++) {
+        buf_add_str(b, i ? ",\"" : "\"");
+        for (const char *name = c[i].name; *name; name++)
+            buf_add_char(b, (char)tolower((unsigned char)*name));
+        buf_add_str(b, "\":");
+        put_hex(b, c[i].address, ADDRESS_BYTES);
+    }
+    buf_add_char(b, '}');
+}
+
+struct counts {
+    uint64_t batched, unsafe, safe, anchored, dead;
+};
+
+static int count_batch(void *user, const struct outbox_batch *b)
+{
+    struct counts *c = user;
+    uint64_t *to = b->state <= BATCH_SUBMITTED  ? &c->batched
+                   : b->state == BATCH_UNSAFE   ? &c->unsafe
+                   : b->state == BATCH_SAFE     ? &c->safe
+                   : b->state == BATCH_ANCHORED ? &c->anchored
+                                                : &c->dead;
+    *to += b->batch.count;
+    return 0;
+}
+
+/* Receipts by state: what batches hold, and what no batch of this epoch holds yet. */
+static int count(struct api *a, const struct recorder_status *s, struct counts *c, uint64_t *recorded, struct err *e)
+{
+    struct outbox_batch last;
+    uint64_t number, covered = 0;
+    int rc = outbox_batches(a->outbox, 1, UINT64_MAX, count_batch, c, e);
+    if (rc == 0)
+        rc = outbox_batch_last(a->outbox, &number, e);
+    if (rc == 0 && number > 0)
+        rc = outbox_batch(a->outbox, number, &last, e);
+    if (rc == 0 && number > 0 && last.batch.epoch == s->epoch)
+        covered = last.batch.first_sequence + last.batch.count - 1;
+    *recorded = s->next_sequence - 1 - covered;
+    return rc;
+}
+
+void api_get_status(void *app, struct http_request *r)
+{
+    struct api *a = app;
+    struct recorder_status s;
+    struct counts c = {0};
+    uint64_t recorded = 0;
+    struct err e = {0};
+    struct buf b;
+    recorder_status(a->recorder, &s);
+    if (count(a, &s, &c, &recorded, &e) != 0) {
+        api_failed(r, &e);
+        return;
+    }
+    buf_init(&b, ANSWER_MAX_BYTES);
+    buf_add_str(&b, "{\"node\":");
+    put_hex(&b, keystore_node(a->keys), ADDRESS_BYTES);
+    buf_add_str(&b, ",\"operator\":");
+    put_hex(&b, keystore_operator(a->keys), ADDRESS_BYTES);
+    buf_printf(&b, ",\"version\":\"%s\",\"chain_id\":%" PRIu64 ",\"no_chain\":%s,\"contracts\":", OPENLORA_VERSION,
+               a->chain->chain_id, a->no_chain ? "true" : "false");
+    put_contracts(a, &b);
+    buf_printf(&b, ",\"epoch\":%" PRIu64 ",\"next_sequence\":%" PRIu64 ",\"receipts\":{\"reserved\":%zu,\"recorded\":%" PRIu64
+               ",\"batched\":%" PRIu64 ",\"unsafe\":%" PRIu64 ",\"safe\":%" PRIu64 ",\"anchored\":%" PRIu64 ",\"dead\":%" PRIu64
+               "},\"reservations_ended_at_start\":%" PRIu64 ",\"disk_full\":",
+               s.epoch, s.next_sequence, s.open_reservations, recorded, c.batched, c.unsafe, c.safe, c.anchored, c.dead,
+               s.ended_at_start);
+    if (outbox_room(a->outbox, &e) != 0)
+        put_text(&b, e.message);
+    else
+        buf_add_str(&b, "null");
+    json_t *lane = a->lane.status ? a->lane.status(a->lane.user) : NULL;
+    char *text = lane ? json_dumps(lane, JSON_COMPACT) : NULL;
+    json_decref(lane);
+    buf_add_str(&b, ",\"lane\":");
+    buf_add_str(&b, text ? text : "null");
+    free(text);
+    buf_add_char(&b, '}');
+    api_answer(r, 200, &b);
+}
+
+/* ---- catalog */
+
+void api_get_catalog(void *app, struct http_request *r)
+{
+    struct api *a = app;
+    struct buf b;
+    buf_init(&b, ANSWER_MAX_BYTES);
+    buf_add_str(&b, "{\"node\":");
+    put_hex(&b, keystore_node(a->keys), ADDRESS_BYTES);
+    buf_printf(&b, ",\"chain_id\":%" PRIu64 ",\"contracts\":", a->chain->chain_id);
+    put_contracts(a, &b);
+    const struct chain_catalog *c = recorder_catalog_lock(a->recorder);
+    const struct { const char *name; const struct list *list; const struct schema *schema; } lists[] = {
+        {"versions", &c->versions, &catalogued_version_schema},
+        {"prices", &c->prices, &catalogued_price_schema},
+        {"splits", &c->splits, &catalogued_split_schema}};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        buf_printf(&b, ",\"%s\":[", lists[i].name);
+        for (size_t k = 0; k < lists[i].list->n; k++) {
+            buf_add_str(&b, k ? "," : "");
+            notation_write(lists[i].schema, (const char *)lists[i].list->at + k * lists[i].schema->bytes, &b);
+        }
+        buf_add_char(&b, ']');
+    }
+    buf_add_str(&b, ",\"split\":");
+    put_hex(&b, c->split, 32);
+    buf_add_char(&b, '}');
+    recorder_catalog_unlock(a->recorder);
+    api_answer(r, 200, &b);
+}
+
+/* ---- payers */
+
+void api_get_payer(void *app, struct http_request *r)
+{
+    struct api *a = app;
+    struct payer_status s;
+    struct err e = {0};
+    struct buf b;
+    uint8_t payer[ADDRESS_BYTES];
+    if (strcmp(http_request_rest(r), "operator") == 0) {
+        memcpy(payer, keystore_operator(a->keys), ADDRESS_BYTES);
+    } else if (!hex_decode(http_request_rest(r), payer, ADDRESS_BYTES)) {
+        api_error(r, 400, "invalid", "an address has 40 hexadecimal digits");
+        return;
+    }
+    if (recorder_payer(a->recorder, payer, &s, &e) != 0) {
+        api_failed(r, &e);
+        return;
+    }
+    wei_t cumulative = s.row.cumulative_wei, claimed = s.account.claimed_wei;
+    wei_t owed = (cumulative > claimed ? cumulative - claimed : 0) + s.reserved_wei;
+    buf_init(&b, 4096);
+    buf_add_str(&b, "{\"payer\":");
+    put_hex(&b, payer, ADDRESS_BYTES);
+    const struct { const char *name; wei_t wei; } sums[] = {
+        {"balance_wei", s.account.balance_wei},
+        {"claimed_wei", claimed},
+        {"cumulative_wei", cumulative},
+        {"reserved_wei", s.reserved_wei},
+        {"available_wei", s.account.balance_wei > owed ? s.account.balance_wei - owed : 0},
+        {"ceiling_wei", s.row.has_voucher ? s.row.highest.voucher.ceiling_wei : 0}};
+    for (size_t i = 0; i < sizeof sums / sizeof *sums; i++) {
+        buf_printf(&b, ",\"%s\":", sums[i].name);
+        put_wei(&b, sums[i].wei);
+    }
+    buf_printf(&b, ",\"thawing\":%s,\"age_s\":", s.account.thaw_wei > 0 ? "true" : "false");
+    if (s.has_account)
+        buf_printf(&b, "%" PRId64 "}", s.account.age_ms / 1000);
+    else
+        buf_add_str(&b, "null}");
+    api_answer(r, 200, &b);
+}
+
+/* ---- pending and batches */
+
+struct array {
+    struct buf *out;
+    uint64_t n, max;
+};
+
+static int put_dead(void *user, const struct outbox_dead *d)
+{
+    struct array *x = user;
+    buf_printf(x->out, "%s{\"%s\":%" PRIu64 ",\"epoch\":%" PRIu64 ",\"at_ms\":%" PRIu64 ",\"code\":", x->n++ ? "," : "",
+               d->epoch ? "sequence" : "batch", d->sequence, d->epoch, d->at_ms);
+    put_text(x->out, d->code);
+    buf_add_str(x->out, ",\"reason\":");
+    put_text(x->out, d->reason);
+    buf_add_char(x->out, '}');
+    return x->n >= x->max;
+}
+
+static int put_batch(void *user, const struct outbox_batch *b)
+{
+    struct array *x = user;
+    buf_printf(x->out, "%s{\"number\":%" PRIu64 ",\"state\":\"%s\",\"epoch\":%" PRIu64 ",\"first_sequence\":%" PRIu64
+               ",\"count\":%" PRIu32 ",\"closed_ms\":%" PRIu64 ",\"submitted_ms\":%" PRIu64 ",\"proven_ms\":%" PRIu64
+               ",\"nonce\":%" PRIu64 ",\"block_number\":%" PRIu64 ",\"gas_used\":%" PRIu64 ",\"gas_paid_wei\":",
+               x->n++ ? "," : "", b->batch.number, outbox_batch_state_name((enum outbox_batch_state)b->state),
+               b->batch.epoch, b->batch.first_sequence, b->batch.count, b->closed_ms, b->submitted_ms, b->proven_ms,
+               b->nonce, b->block_number, b->gas_used);
+    put_wei(x->out, b->gas_paid_wei);
+    buf_add_str(x->out, ",\"settled_total\":");
+    put_wei(x->out, b->batch.settled_total_wei);
+    buf_add_str(x->out, ",\"body_hash\":");
+    put_hex(x->out, b->batch.body_hash, 32);
+    buf_add_char(x->out, '}');
+    return 0;
+}
+
+void api_get_pending(void *app, struct http_request *r)
+{
+    struct api *a = app;
+    struct recorder_status s;
+    struct counts c = {0};
+    uint64_t recorded = 0;
+    struct err e = {0};
+    struct buf b;
+    struct array dead = {&b, 0, MAX_DEAD};
+    recorder_status(a->recorder, &s);
+    buf_init(&b, ANSWER_MAX_BYTES);
+    int rc = count(a, &s, &c, &recorded, &e);
+    buf_printf(&b, "{\"reserved\":%zu,\"recorded\":%" PRIu64 ",\"batched\":%" PRIu64 ",\"unsafe\":%" PRIu64 ",\"dead\":[",
+               s.open_reservations, recorded, c.batched, c.unsafe);
+    if (rc == 0)
+        rc = outbox_deads(a->outbox, put_dead, &dead, &e);
+    if (rc < 0) {
+        buf_deinit(&b);
+        api_failed(r, &e);
+        return;
+    }
+    json_t *lane = a->lane.pending ? a->lane.pending(a->lane.user) : NULL;
+    char *text = lane ? json_dumps(lane, JSON_COMPACT) : NULL;
+    json_decref(lane);
+    buf_add_str(&b, "],\"lane\":");
+    buf_add_str(&b, text ? text : "null");
+    free(text);
+    buf_add_char(&b, '}');
+    api_answer(r, 200, &b);
+}
+
+void api_post_retry(void *app, struct http_request *r)
+{
+    struct api *a = app;
+    struct err e = {0};
+    if (!a->lane.retry)
+        api_error(r, 409, "no_chain", "this node runs without a chain: there is nothing to try again");
+    else if (a->lane.retry(a->lane.user, &e) != 0)
+        api_failed(r, &e);
+    else
+        http_respond(r, 200, "application/json", "{\"retrying\":true}", 17);
+}
+
+void api_get_batches(void *app, struct http_request *r)
+{
+    struct api *a = app;
+    const char *after = http_request_query(r, "after");
+    struct err e = {0};
+    struct buf b;
+    struct array batches = {&b, 0, 0};
+    buf_init(&b, ANSWER_MAX_BYTES);
+    buf_add_str(&b, "{\"batches\":[");
+    uint64_t first = after ? strtoull(after, NULL, 10) + 1 : 1;
+    if (outbox_batches(a->outbox, first, 1000, put_batch, &batches, &e) < 0) {
+        buf_deinit(&b);
+        api_failed(r, &e);
+        return;
+    }
+    buf_add_str(&b, "]}");
+    api_answer(r, 200, &b);
+}
+
+/* {number}/body */
+void api_get_batch_body(void *app, struct http_request *r)
+{
+    const struct api *a = app;
+    char path[4096], *end, chunk[65536];
+    struct buf b;
+    uint64_t number = strtoull(http_request_rest(r), &end, 10);
+    if (end == http_request_rest(r) || strcmp(end, "/body") != 0) {
+        api_error(r, 404, "not_found", "no such path: /v1/batches/NUMBER/body");
+        return;
+    }
+    int n = snprintf(path, sizeof path, "%s/bodies/%" PRIu64 ".json", a->state_dir, number);
+    FILE *f = n > 0 && (size_t)n < sizeof path ? fopen(path, "re") : NULL;
+    if (!f) {
+        api_error(r, 404, "not_found", "this batch has no body yet");
+        return;
+    }
+    buf_init(&b, MAX_BODY_BYTES);
+    for (size_t got; (got = fread(chunk, 1, sizeof chunk, f)) > 0;)
+        buf_add(&b, chunk, got);
+    fclose(f);
+    api_answer(r, 200, &b);
+}

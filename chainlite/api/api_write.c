@@ -1,0 +1,202 @@
+/* The routes that make promises and receipts. */
+#include "chainlite/api/api.h"
+
+#include "chainlite/core/hex.h"
+
+#include <string.h>
+
+/* ---- what comes in, as tables */
+
+static const struct field address_fields[] = {{.name = "at", .type = FIELD_ADDRESS}};
+static const struct schema address_schema = {"address", address_fields, 1, ADDRESS_BYTES, NOTATION_BARE};
+
+static const struct field reserve_fields[] = {
+    FIELD(reserve_request, HASH, "receipt_id", receipt_id),
+    FIELD_BOUNDED(reserve_request, TEXT, "tenant", tenant, OUTBOX_TENANT_BYTES),
+    FIELD(reserve_request, HASH, "caller", caller),
+    FIELD_NULLABLE(reserve_request, "voucher", voucher, has_voucher, &signed_voucher_schema),
+    FIELD_NULLABLE(reserve_request, "payer", payer, has_payer, &address_schema),
+    FIELD(reserve_request, HASH, "model_version", model_version),
+    FIELD(reserve_request, HASH, "adapter_version", adapter_version),
+    FIELD(reserve_request, U8, "tier", tier),
+    FIELD(reserve_request, U32, "prompt_tokens", prompt_tokens),
+    FIELD(reserve_request, U32, "max_output_tokens", max_output_tokens),
+    FIELD(reserve_request, HASH, "request_hash", request_hash),
+};
+static const struct schema reserve_schema = SCHEMA("reservation", reserve_request, reserve_fields);
+
+static const struct field record_fields[] = {
+    FIELD(record_request, HASH, "receipt_id", receipt_id),
+    FIELD(record_request, U8, "status", status),
+    FIELD(record_request, U8, "kind", kind),
+    FIELD(record_request, HASH, "numerics", numerics),
+    FIELD(record_request, HASH, "response_hash", response_hash),
+    FIELD(record_request, U64, "start_time_ms", start_time_ms),
+    FIELD(record_request, U32, "queue_ms", queue_ms),
+    FIELD(record_request, U32, "prefill_ms", prefill_ms),
+    FIELD(record_request, U32, "decode_ms", decode_ms),
+    FIELD(record_request, U32, "prompt_tokens", prompt_tokens),
+    FIELD(record_request, U32, "cached_tokens", cached_tokens),
+    FIELD(record_request, U32, "output_tokens", output_tokens),
+    FIELD(record_request, I32, "mean_logprob_micro", mean_logprob_micro),
+    FIELD(record_request, HASH, "span_root", span_root),
+    FIELD(record_request, HASH, "attribution_policy", attribution_policy),
+};
+static const struct schema record_schema = SCHEMA("receipt", record_request, record_fields);
+
+struct items {
+    struct list list;
+};
+static const struct field reservations_fields[] = {
+    FIELD_MANY(items, "reservations", list, &reserve_schema, RECORDER_MAX_ITEMS)};
+static const struct schema reservations_schema = SCHEMA("request", items, reservations_fields);
+static const struct field receipts_fields[] = {FIELD_MANY(items, "receipts", list, &record_schema, RECORDER_MAX_ITEMS)};
+static const struct schema receipts_schema = SCHEMA("request", items, receipts_fields);
+
+enum { ANSWER_MAX_BYTES = 4 << 20 };
+
+/* False: answered with what is wrong. */
+static bool read_items(struct http_request *r, const struct schema *schema, struct items *out)
+{
+    struct err e = {0};
+    size_t n;
+    const char *body = http_request_body(r, &n);
+    if (notation_parse(schema, body, n, out, &e) == 0)
+        return true;
+    api_failed(r, &e);
+    return false;
+}
+
+/* ---- reservations */
+
+static void put_reserve_result(struct buf *b, const struct reserve_request *q, const struct reserve_result *x)
+{
+    buf_add_str(b, "{\"receipt_id\":");
+    put_hex(b, q->receipt_id, 32);
+    if (!x->code) {
+        buf_add_str(b, ",\"ok\":true,\"price_id\":");
+        put_hex(b, x->price_id, 32);
+        buf_add_str(b, ",\"split_id\":");
+        put_hex(b, x->split_id, 32);
+        buf_add_str(b, ",\"max_fee_wei\":");
+        put_wei(b, x->max_fee_wei);
+        buf_add_str(b, ",\"payer\":");
+        put_hex(b, x->payer, ADDRESS_BYTES);
+        buf_add_str(b, ",\"cumulative_wei\":");
+        put_wei(b, x->cumulative_wei);
+    } else {
+        buf_add_str(b, ",\"ok\":false,\"code\":");
+        put_text(b, x->code);
+        buf_add_str(b, ",\"message\":");
+        put_text(b, x->message);
+        buf_add_str(b, ",\"needed_wei\":");
+        put_wei(b, x->needed_wei);
+        buf_add_str(b, ",\"available_wei\":");
+        put_wei(b, x->available_wei);
+        buf_add_str(b, ",\"cumulative_wei\":");
+        put_wei(b, x->cumulative_wei);
+        buf_add_str(b, ",\"ceiling_needed_wei\":");
+        put_wei(b, x->ceiling_needed_wei);
+    }
+    buf_add_char(b, '}');
+}
+
+void api_post_reservations(void *app, struct http_request *r)
+{
+    struct api *a = app;
+    struct items items;
+    struct reserve_result results[RECORDER_MAX_ITEMS];
+    struct err e = {0};
+    struct buf b;
+    if (!read_items(r, &reservations_schema, &items))
+        return;
+    const struct reserve_request *q = items.list.at;
+    int rc = recorder_reserve(a->recorder, q, results, items.list.n, &e);
+    buf_init(&b, ANSWER_MAX_BYTES);
+    buf_add_str(&b, "{\"results\":[");
+    for (size_t i = 0; rc == 0 && i < items.list.n; i++) {
+        buf_add_str(&b, i ? "," : "");
+        put_reserve_result(&b, &q[i], &results[i]);
+    }
+    buf_add_str(&b, "]}");
+    schema_free(&reservations_schema, &items);
+    if (rc == 0) {
+        api_answer(r, 200, &b);
+        return;
+    }
+    buf_deinit(&b);
+    api_failed(r, &e);
+}
+
+void api_delete_reservation(void *app, struct http_request *r)
+{
+    struct api *a = app;
+    struct err e = {0};
+    uint8_t id[32];
+    if (!hex_decode(http_request_rest(r), id, sizeof id)) {
+        api_error(r, 400, "invalid", "a receipt id has 64 hexadecimal digits");
+        return;
+    }
+    if (recorder_end(a->recorder, id, &e) != 0)
+        api_failed(r, &e);
+    else
+        http_respond(r, 200, "application/json", "{\"ended\":true}", 14);
+}
+
+/* ---- receipts */
+
+static void put_record_result(struct buf *b, const struct record_request *q, const struct record_result *x)
+{
+    buf_add_str(b, "{\"receipt_id\":");
+    put_hex(b, q->receipt_id, 32);
+    if (!x->code) {
+        buf_add_str(b, ",\"ok\":true,\"proof\":");
+        notation_write(&proof_schema, &x->proof, b);
+        buf_add_str(b, ",\"signature\":");
+        put_hex(b, x->signature, SIGNATURE_BYTES);
+    } else {
+        buf_add_str(b, ",\"ok\":false,\"code\":");
+        put_text(b, x->code);
+        buf_add_str(b, ",\"message\":");
+        put_text(b, x->message);
+    }
+    buf_add_char(b, '}');
+}
+
+void api_post_receipts(void *app, struct http_request *r)
+{
+    struct api *a = app;
+    struct items items;
+    struct err e = {0};
+    struct buf b;
+    if (!read_items(r, &receipts_schema, &items))
+        return;
+    const struct record_request *q = items.list.at;
+    struct record_result *results = calloc(items.list.n + 1, sizeof *results);
+    int rc = results ? recorder_record(a->recorder, q, results, items.list.n, &e)
+                     : err_set(&e, OL_ENOMEM, "api", "no memory for receipts");
+    buf_init(&b, ANSWER_MAX_BYTES);
+    buf_add_str(&b, "{\"results\":[");
+    for (size_t i = 0; rc == 0 && i < items.list.n; i++) {
+        buf_add_str(&b, i ? "," : "");
+        put_record_result(&b, &q[i], &results[i]);
+    }
+    buf_add_str(&b, "]}");
+    free(results);
+    schema_free(&receipts_schema, &items);
+    if (rc == 0) {
+        api_answer(r, 200, &b);
+        return;
+    }
+    buf_deinit(&b);
+    api_failed(r, &e);
+}
+
+void api_post_reload(void *app, struct http_request *r)
+{
+    struct err e = {0};
+    if (api_reload(app, &e) != 0)
+        api_failed(r, &e);
+    else
+        http_respond(r, 200, "application/json", "{\"reloaded\":true}", 17);
+}
