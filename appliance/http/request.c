@@ -64,6 +64,8 @@ void request_close(struct http_request *r, bool sent)
     }
     http_stream_release(r->stream);
     drop_body(r);
+    for (int i = 0; i < r->n_headers; i++)
+        free(r->headers[i].value);
     if (r->active)
         atomic_fetch_sub(&r->server->active, 1);
     free(r);
@@ -83,6 +85,7 @@ void request_check(struct http_request *r, const char *path)
     const char *host = header(r, "Host"), *origin = header(r, "Origin");
     const char *length = header(r, "Content-Length");
     choose_id(r);
+    r->path = path;
     if (r->ticket == 0)
         refuse(r, 503, "too many connections");
     if (config->unix_path) {
@@ -206,13 +209,16 @@ void http_respond_header(struct http_request *r, const char *name, const char *v
     if (r->n_headers == MAX_RESPONSE_HEADERS)
         return;
     r->headers[r->n_headers].name = name;
-    snprintf(r->headers[r->n_headers].value, sizeof r->headers[0].value, "%s", value);
-    r->n_headers++;
+    r->headers[r->n_headers].value = strdup(value);
+    r->n_headers += r->headers[r->n_headers].value != NULL;
 }
 
 const char *http_request_method(const struct http_request *r) { return r->method; }
+const char *http_request_path(const struct http_request *r) { return r->path; }
 const char *http_request_rest(const struct http_request *r) { return r->rest; }
 const char *http_request_id(const struct http_request *r) { return r->id; }
+
+const char *http_request_header(const struct http_request *r, const char *name) { return header(r, name); }
 
 const char *http_request_query(const struct http_request *r, const char *name)
 {

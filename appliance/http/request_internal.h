@@ -11,7 +11,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-enum { REQUEST_ID_BYTES = 129, MAX_RESPONSE_HEADERS = 4 };
+enum { REQUEST_ID_BYTES = 129, MAX_RESPONSE_HEADERS = 8 };
 
 enum request_phase {
     PHASE_NEW,      /* the request line is here */
@@ -38,7 +38,7 @@ struct http_request {
     struct MHD_Connection *connection;
     uint64_t ticket; /* of the connection in the watch; 0 if it got none */
     enum request_phase phase;
-    const char *method;
+    const char *method, *path;
     const struct http_route *route;
     const char *rest;
     char id[REQUEST_ID_BYTES];
@@ -48,7 +48,7 @@ struct http_request {
     struct buf body;
     size_t body_seen;        /* bytes, those thrown away included */
     size_t body_charged;     /* of server->body_bytes */
-    struct { const char *name; char value[96]; } headers[MAX_RESPONSE_HEADERS];
+    struct { const char *name; char *value; } headers[MAX_RESPONSE_HEADERS]; /* values owned */
     int n_headers;
     struct http_stream *stream;   /* waited on, or sending */
     struct http_wait wait;

@@ -18,7 +18,11 @@ struct http_stream {
     bool news;                         /* written, ended or woken since the connection last went to sleep */
     bool ended, failed;
     struct buf out;
-    size_t sent;                       /* bytes at the front of `out` that the client has */
+    size_t sent;                       /* bytes at the front of `out` that libmicrohttpd has */
+    size_t accepted;                   /* bytes of the body that went into the socket */
+    size_t written;
+    void (*drained)(void *);           /* NULL: nobody waits for it */
+    void *drained_user;
 };
 
 struct http_stream *http_stream_open(size_t max_bytes)
@@ -73,6 +77,7 @@ bool http_stream_write(struct http_stream *s, const void *bytes, size_t n)
             s->sent = 0;
         }
         buf_add(&s->out, bytes, n);
+        s->written += n;
         if (buf_failed(&s->out))
             s->failed = true;
         wake_locked(s);
@@ -106,13 +111,45 @@ void http_stream_attach(struct http_stream *s, struct MHD_Connection *connection
     pthread_mutex_unlock(&s->lock);
 }
 
+/* Unlocks, then tells who waits for it that nothing more will be, or has to be, taken. */
+static void unlock_drained(struct http_stream *s)
+{
+    void (*drained)(void *) = s->failed || s->accepted == s->written ? s->drained : NULL;
+    void *user = s->drained_user;
+    if (drained)
+        s->drained = NULL;
+    pthread_mutex_unlock(&s->lock);
+    if (drained)
+        drained(user);
+}
+
 void http_stream_detach(struct http_stream *s)
 {
     pthread_mutex_lock(&s->lock);
     s->connection = NULL;
     s->suspended = false;
     s->failed = true; /* nobody is left to read: producers may stop */
+    unlock_drained(s);
+}
+
+size_t http_stream_accepted(struct http_stream *s)
+{
+    pthread_mutex_lock(&s->lock);
+    size_t n = s->accepted;
     pthread_mutex_unlock(&s->lock);
+    return n;
+}
+
+bool http_stream_when_drained(struct http_stream *s, void (*drained)(void *user), void *user)
+{
+    pthread_mutex_lock(&s->lock);
+    bool later = !s->failed && s->accepted < s->written;
+    if (later) {
+        s->drained = drained;
+        s->drained_user = user;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return later;
 }
 
 bool http_stream_suspend(struct http_stream *s)
@@ -139,9 +176,9 @@ bool http_stream_failed(struct http_stream *s)
 static ssize_t read_block(void *user, uint64_t position, char *to, size_t max)
 {
     struct http_stream *s = user;
-    (void)position;
     ssize_t n = 0;
     pthread_mutex_lock(&s->lock);
+    s->accepted = (size_t)position; /* libmicrohttpd asks for more only when all it got is in the socket */
     size_t waiting = s->out.len - s->sent;
     if (s->failed) {
         n = MHD_CONTENT_READER_END_WITH_ERROR;
@@ -156,7 +193,7 @@ static ssize_t read_block(void *user, uint64_t position, char *to, size_t max)
         s->suspended = true;
         MHD_suspend_connection(s->connection);
     }
-    pthread_mutex_unlock(&s->lock);
+    unlock_drained(s);
     return n;
 }
 

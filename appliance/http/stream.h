@@ -22,6 +22,11 @@ void http_stream_release(struct http_stream *);
 bool http_stream_write(struct http_stream *, const void *bytes, size_t n);
 /* complete = false: the connection is cut, so the client notices. */
 void http_stream_end(struct http_stream *, bool complete);
+/* Bytes of the body that the client's socket has taken: what counts as delivered. */
+size_t http_stream_accepted(struct http_stream *);
+/* False: the socket has taken all that was written, or nobody is left to take it. True: it will be so later, and then
+ * drained(user) is called, once, from any thread, without a lock of ours held. One at a time. */
+bool http_stream_when_drained(struct http_stream *, void (*drained)(void *user), void *user);
 /* Runs the request's `ready` (request.h) in a server thread. */
 void http_stream_wake(struct http_stream *);
 
