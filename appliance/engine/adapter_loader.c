@@ -200,6 +200,7 @@ static void *loader_main(void *arg)
             int rc = adapter_read(a, &image, &load_s, &e);
             pthread_mutex_lock(&s->mutex);
             (void)adapter_finish_load(a, rc, &image, load_s, &e);
+            pthread_cond_broadcast(&s->loaded);
             adapter_store_notify(s);
         }
         adapter_unref_locked(a);
@@ -221,6 +222,7 @@ void adapter_loader_stop(struct adapter_store *s)
     pthread_mutex_lock(&s->mutex);
     s->closing = true;
     pthread_cond_signal(&s->work);
+    pthread_cond_broadcast(&s->loaded);
     pthread_mutex_unlock(&s->mutex);
     if (s->loader_running)
         pthread_join(s->loader, NULL);

@@ -79,6 +79,7 @@ int adapter_store_open_with(const struct adapter_store_config *c, const struct a
     s->n_buckets = 64;
     pthread_mutex_init(&s->mutex, NULL);
     pthread_cond_init(&s->work, NULL);
+    pthread_cond_init(&s->loaded, NULL);
     s->buckets = calloc(s->n_buckets, sizeof *s->buckets);
     int rc = s->buckets ? resolve_roots(s, c, e) : err_set(e, OL_ENOMEM, "adapter", "no memory for the adapter store");
     if (!rc)
@@ -122,6 +123,7 @@ void adapter_store_close(struct adapter_store *s)
     free(s->roots);
     free(s->buckets);
     pthread_cond_destroy(&s->work);
+    pthread_cond_destroy(&s->loaded);
     pthread_mutex_destroy(&s->mutex);
     free(s);
 }
@@ -283,6 +285,38 @@ void adapter_release(struct adapter *a)
     a->requests_now--;
     adapter_unref_locked(a);
     pthread_mutex_unlock(&s->mutex);
+}
+
+struct adapter *adapter_ref(struct adapter *a)
+{
+    pthread_mutex_lock(&a->store->mutex);
+    a->refs++;
+    a->requests_now++;
+    pthread_mutex_unlock(&a->store->mutex);
+    return a;
+}
+
+void adapter_hash(struct adapter *a, char out[65])
+{
+    pthread_mutex_lock(&a->store->mutex);
+    snprintf(out, 65, "%s", a->image.hash);
+    pthread_mutex_unlock(&a->store->mutex);
+}
+
+int adapter_identify(struct adapter *a, struct err *e)
+{
+    struct adapter_store *s = a->store;
+    int rc = 0;
+    adapter_want(a);
+    pthread_mutex_lock(&s->mutex);
+    while (!a->image.hash[0] && a->state != IMAGE_FAILED && !s->closing)
+        pthread_cond_wait(&s->loaded, &s->mutex);
+    if (!a->image.hash[0])
+        rc = s->closing ? err_set(e, OL_ECANCELLED, "adapter", "the server is shutting down")
+                        : err_set(e, a->why.code, "adapter", "%s", a->why.message);
+    pthread_mutex_unlock(&s->mutex);
+    adapter_unwant(a);
+    return rc;
 }
 
 /* ---- Listing ---- */

@@ -64,5 +64,11 @@ bool adapter_store_info(struct adapter_store *, const char *name, struct adapter
  * adapter_release, or hand it to engine_submit, which takes it over. */
 int adapter_acquire(struct adapter_store *, const char *name, struct adapter **out, struct err *e);
 void adapter_release(struct adapter *);
+/* One more reference on the same version, whatever its name points to meanwhile. */
+struct adapter *adapter_ref(struct adapter *);
+/* The version's content hash; empty until it was read once. */
+void adapter_hash(struct adapter *, char out[65]);
+/* Waits until it was read once; the reason when it cannot be. Never on the engine's thread. */
+int adapter_identify(struct adapter *, struct err *e) __attribute__((warn_unused_result));
 
 #endif

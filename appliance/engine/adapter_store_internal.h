@@ -71,6 +71,7 @@ struct adapter_store {
     uint64_t loads;
     bool closing;
     pthread_cond_t work;              /* loader: something to read, or room to read it */
+    pthread_cond_t loaded;            /* a reading has ended, or the store is closing */
     pthread_t loader;
     bool loader_running;
     void (*wake)(void *);
