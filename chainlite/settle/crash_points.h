@@ -14,7 +14,11 @@
     X(recorder_signed, "proofs are signed, nothing is written")                                                        \
     X(recorder_receipt_durable, "receipts are on disk, the answer is not sent")                                        \
     X(recorder_ended, "a reservation is ended on disk, the answer is not sent")                                        \
-    X(api_answer, "an answer of the API is made, not handed to the socket")
+    X(api_answer, "an answer of the API is made, not handed to the socket")                                            \
+    X(billing_reserved, "openlorad: reservations are answered, the engine has not begun")                              \
+    X(billing_answer_kept, "openlorad: salts and kept answers are on disk, receipts are not asked for")                \
+    X(billing_recorded, "openlorad: receipts are signed, the last chunks are not sent")                                \
+    X(billing_delivered, "openlorad: a last chunk is handed to the socket")
 
 #define X(name, what) CRASH_##name,
 enum crash_point { CRASH_POINTS(X) CRASH_POINT_COUNT };
