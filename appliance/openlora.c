@@ -34,6 +34,9 @@ static const struct command commands[] = {
      "Chain, contracts and window come from the chain's data file, never from the bundle. Exit status: 0 all holds,\n"
      "1 something does not, 3 all holds but the receipt is not settled yet.",
      command_verify},
+    {"key", "add NAME | list | revoke ID", "a node's API keys",
+     "NAME is the tenant; keys of one name see each other's receipts. openlorad sees a change at the next request.",
+     command_key},
     {"tokenize", "", "token ids of standard input, special tokens parsed", NULL, command_tokenize},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
