@@ -2,6 +2,7 @@
 #include "api/app.h"
 #include "api/config.h"
 #include "base/log.h"
+#include "chainlite/settle/crash_points.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -78,6 +79,10 @@ int main(int argc, char **argv)
     struct config config;
     struct err e = {0};
     signal(SIGPIPE, SIG_IGN);
+    if (!crash_points_arm()) {
+        fprintf(stderr, "openlorad: OPENLORA_CRASH_AT names no crash point\n");
+        return EXIT_USAGE;
+    }
     int rc = config_load(argc, argv, environ, &config, &e);
     if (rc == 0)
         rc = set_log_level(config.log_level, &e);

@@ -135,14 +135,14 @@ static int load_start(struct app *app, struct http_request *r, const struct load
 
 /* ---- bodies: a few keys, each of one type, nothing else */
 
-struct field {
+struct body_field {
     const char *name;
     const char **text; /* one of the two, or neither: accepted without effect */
     bool *flag;
     bool required;
 };
 
-static int read_fields(const json_t *body, const struct field *fields, int n, struct api_error *e)
+static int read_fields(const json_t *body, const struct body_field *fields, int n, struct api_error *e)
 {
     const char *key;
     json_t *value;
@@ -173,7 +173,7 @@ static int answer_put(struct app *app, struct http_request *r, const json_t *bod
 {
     const char *path = NULL;
     struct load wanted = {.name = (char *)(uintptr_t)http_request_rest(r)}; /* copied before the handler returns */
-    const struct field fields[] = {{"path", &path, NULL, false}, {"replace", NULL, &wanted.replace, false},
+    const struct body_field fields[] = {{"path", &path, NULL, false}, {"replace", NULL, &wanted.replace, false},
                                    {"pinned", NULL, &wanted.pinned, false}};
     struct err why = {0};
     if (read_fields(body, fields, 3, e) != 0)
@@ -196,7 +196,7 @@ static int answer_load(struct app *app, struct http_request *r, const json_t *bo
 {
     const char *name = NULL, *path = NULL;
     struct load wanted = {.plain = true};
-    const struct field fields[] = {{"lora_name", &name, NULL, true},
+    const struct body_field fields[] = {{"lora_name", &name, NULL, true},
                                    {"lora_path", &path, NULL, true},
                                    {"load_inplace", NULL, &wanted.replace, false},
                                    {"pinned", NULL, &wanted.pinned, false}};
@@ -215,7 +215,7 @@ static int answer_unload(struct app *app, struct http_request *r, const json_t *
 {
     const char *name = NULL;
     char text[ADAPTER_NAME_BYTES + 64];
-    const struct field fields[] = {{"lora_name", &name, NULL, true}, {"lora_int_id", NULL, NULL, false}};
+    const struct body_field fields[] = {{"lora_name", &name, NULL, true}, {"lora_int_id", NULL, NULL, false}};
     struct err why = {0};
     if (read_fields(body, fields, 2, e) != 0)
         return -1;

@@ -22,6 +22,11 @@ static const struct http_route routes[] = {
     {"DELETE", "/v1/adapters/{}", adapters_delete},
     {"POST", "/v1/load_lora_adapter", adapters_load},
     {"POST", "/v1/unload_lora_adapter", adapters_unload},
+    {"GET", "/v1/receipts", receipts_list},
+    {"GET", "/v1/receipts/{}", receipts_get},
+    {"GET", "/v1/statement", statement},
+    {"GET", "/v1/prices", prices},
+    {"GET", "/v1/account", account},
     {"GET", "/livez", health_live},
     {"GET", "/health", health_live}, /* vLLM's name */
     {"GET", "/readyz", health_ready},
@@ -102,6 +107,26 @@ static int open_tokenizer(struct app *app, struct err *e)
     return chat_template_compile(source, &app->chat_template, e);
 }
 
+/* Keys, and billing where chainlited's socket is named. */
+static int open_billing(struct app *app, struct err *e)
+{
+    const struct config *c = app->config;
+    char path[4096];
+    int n = snprintf(path, sizeof path, "%s/keys.json", c->billing_state ? c->billing_state : ".");
+    if (c->billing_socket && !c->billing_state)
+        return err_set(e, OL_EINVAL, "config", "[billing] socket needs state_dir as well: a folder for kept answers "
+                       "and salts");
+    if (n < 0 || (size_t)n >= sizeof path)
+        return err_set(e, OL_EINVAL, "config", "[billing] state_dir is too long");
+    struct billing_config billing = {.socket = c->billing_socket, .state_dir = c->billing_state,
+                                     .currency = c->currency, .idempotency_s = c->idempotency_h * 3600,
+                                     .receipts_s = c->receipts_days * 86400, .kept_bytes = c->kept_mb << 20};
+    int rc = c->billing_socket ? billing_open(&billing, &app->billing, e) : 0;
+    if (rc == 0 && (c->auth_keys || app->billing))
+        rc = keys_open(c->auth_keys ? c->auth_keys : path, &app->keys, e);
+    return rc;
+}
+
 int app_open(const struct config *config, struct app **out, struct err *e)
 {
     *out = NULL;
@@ -115,6 +140,8 @@ int app_open(const struct config *config, struct app **out, struct err *e)
     int rc = open_http(app, e); /* a busy port is known before the model is read */
     if (rc == 0)
         rc = worker_open(WORKER_JOBS, &app->worker, e);
+    if (rc == 0)
+        rc = open_billing(app, e);
     if (rc == 0)
         rc = open_engine(app, e);
     if (rc == 0)
@@ -166,10 +193,13 @@ void app_close(struct app *app)
     if (!app)
         return;
     worker_stop(app->worker); /* wakes the connections that wait for it */
+    billing_stop(app->billing);
     http_server_close(app->http);
     worker_close(app->worker);
     if (app->engine)
         engine_close(app->engine);
+    billing_close(app->billing);
+    keys_close(app->keys);
     chat_template_free(app->chat_template);
     tokenizer_close(app->tokenizer);
     counters_deinit(&app->counters);

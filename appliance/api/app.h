@@ -4,6 +4,7 @@
 
 #include "api/config.h"
 #include "api/counters.h"
+#include "billing/billing.h"
 #include "engine/engine.h"
 #include "http/server.h"
 #include "http/worker.h"
@@ -25,6 +26,8 @@ struct app {
     char model_name[128]; /* of the base model in the API */
     char fingerprint[24]; /* system_fingerprint: the base version */
     int64_t started;      /* Unix seconds; "created" of the models */
+    struct keys *keys;       /* API keys; NULL: nobody needs one */
+    struct billing *billing; /* NULL: nothing is billed */
     struct counters counters;
     atomic_bool draining;
 };
@@ -53,5 +56,10 @@ void health_live(void *app, struct http_request *);
 void health_ready(void *app, struct http_request *);
 void health_version(void *app, struct http_request *);
 void metrics(void *app, struct http_request *);
+void receipts_list(void *app, struct http_request *);
+void receipts_get(void *app, struct http_request *);
+void statement(void *app, struct http_request *);
+void prices(void *app, struct http_request *);
+void account(void *app, struct http_request *);
 
 #endif

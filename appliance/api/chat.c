@@ -72,7 +72,8 @@ static int read_messages(const struct app *app, const json_t *body, struct param
     return rc;
 }
 
-static int answer(struct app *app, struct http_request *r, const json_t *body, struct api_error *e)
+static int answer(struct app *app, struct http_request *r, const json_t *body, const struct caller *caller,
+                  struct api_error *e)
 {
     struct params params;
     struct prompts prompts = {0};
@@ -83,7 +84,7 @@ static int answer(struct app *app, struct http_request *r, const json_t *body, s
         prompts_deinit(&prompts);
         return -1;
     }
-    return generation_answer(app, r, ROUTE_CHAT, &params, &prompts, e);
+    return generation_answer(app, r, ROUTE_CHAT, &params, &prompts, caller, e);
 }
 
-void chat_completions(void *user, struct http_request *r) { body_answer(user, r, answer); }
+void chat_completions(void *user, struct http_request *r) { paid_answer(user, r, answer); }

@@ -60,7 +60,8 @@ static int read_prompts(const struct app *app, const json_t *v, struct prompts *
     return 0;
 }
 
-static int answer(struct app *app, struct http_request *r, const json_t *body, struct api_error *e)
+static int answer(struct app *app, struct http_request *r, const json_t *body, const struct caller *caller,
+                  struct api_error *e)
 {
     struct params params;
     struct prompts prompts = {0};
@@ -71,7 +72,7 @@ static int answer(struct app *app, struct http_request *r, const json_t *body, s
         prompts_deinit(&prompts);
         return -1;
     }
-    return generation_answer(app, r, ROUTE_COMPLETIONS, &params, &prompts, e);
+    return generation_answer(app, r, ROUTE_COMPLETIONS, &params, &prompts, caller, e);
 }
 
-void completions(void *user, struct http_request *r) { body_answer(user, r, answer); }
+void completions(void *user, struct http_request *r) { paid_answer(user, r, answer); }

@@ -43,6 +43,14 @@ struct config {
     struct config_list adapter_roots, adapter_dirs;
     /* [adapters] name = path */
     struct config_pairs adapters;
+    /* [auth] */
+    char *auth_keys;             /* file of API keys; NULL: the billing state folder's, or none without billing */
+    bool anonymous;              /* serve requests without a key */
+    /* [billing] */
+    char *billing_socket;        /* chainlited's; NULL: nothing is billed */
+    char *billing_state;
+    char *currency;
+    int64_t idempotency_h, kept_mb, receipts_days;
     /* [log] */
     char *log_level;
     /* flags only */

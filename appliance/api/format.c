@@ -76,20 +76,31 @@ void format_delta(const struct format *f, struct choice *c, struct buf *out)
     buf_reset(&c->text);
 }
 
-void format_finish(const struct format *f, const struct choice *c, struct buf *out)
+static void add_finish(const struct format *f, const struct choice *c, struct buf *out)
 {
     open_event(f, out);
     buf_printf(out, f->chat ? "{\"index\":%d,\"delta\":{},\"logprobs\":null,\"finish_reason\":\"%s\"}"
                             : "{\"index\":%d,\"text\":\"\",\"logprobs\":null,\"finish_reason\":\"%s\"}",
                c->index, c->finish_reason);
+}
+
+void format_finish(const struct format *f, const struct choice *c, struct buf *out)
+{
+    add_finish(f, c, out);
     close_event(f, out);
+}
+
+static void open_usage(const struct usage *u, struct buf *out)
+{
+    buf_printf(out, "\"usage\":{\"prompt_tokens\":%d,\"completion_tokens\":%d,\"total_tokens\":%d,"
+                    "\"prompt_tokens_details\":{\"cached_tokens\":%d}",
+               u->prompt_tokens, u->output_tokens, u->prompt_tokens + u->output_tokens, u->cached_tokens);
 }
 
 static void add_usage(const struct usage *u, struct buf *out)
 {
-    buf_printf(out, "\"usage\":{\"prompt_tokens\":%d,\"completion_tokens\":%d,\"total_tokens\":%d,"
-                    "\"prompt_tokens_details\":{\"cached_tokens\":%d}}",
-               u->prompt_tokens, u->output_tokens, u->prompt_tokens + u->output_tokens, u->cached_tokens);
+    open_usage(u, out);
+    buf_add_char(out, '}');
 }
 
 void format_usage(const struct format *f, const struct usage *u, struct buf *out)
@@ -102,7 +113,24 @@ void format_usage(const struct format *f, const struct usage *u, struct buf *out
 
 void format_done(struct buf *out) { buf_add_str(out, "data: [DONE]\n\n"); }
 
-void format_whole(const struct format *f, struct choice *choices, int n, const struct usage *u, struct buf *out)
+void format_stream_end(const struct format *f, const struct choice *choices, int n, const struct usage *u,
+                       struct buf *before, struct buf *after)
+{
+    for (int i = 0; i < n; i++) {
+        add_finish(f, &choices[i], before);
+        if (i < n - 1 || f->include_usage)
+            close_event(f, before);
+    }
+    if (f->include_usage)
+        open_event(f, before);
+    buf_add_str(before, "],");
+    open_usage(u, before);
+    buf_add_str(before, ",\"openlora\":");
+    buf_add_str(after, "}}\n\n");
+    format_done(after);
+}
+
+static void add_choices(const struct format *f, struct choice *choices, int n, struct buf *out)
 {
     buf_add(out, buf_str(&f->head), f->head.len);
     buf_add_str(out, "\"choices\":[");
@@ -116,6 +144,20 @@ void format_whole(const struct format *f, struct choice *choices, int n, const s
         buf_printf(out, ",\"finish_reason\":\"%s\"}", c->finish_reason);
     }
     buf_add_str(out, "],");
+}
+
+void format_whole(const struct format *f, struct choice *choices, int n, const struct usage *u, struct buf *out)
+{
+    add_choices(f, choices, n, out);
     add_usage(u, out);
     buf_add_char(out, '}');
+}
+
+void format_whole_end(const struct format *f, struct choice *choices, int n, const struct usage *u, struct buf *before,
+                      struct buf *after)
+{
+    add_choices(f, choices, n, before);
+    open_usage(u, before);
+    buf_add_str(before, ",\"openlora\":");
+    buf_add_str(after, "}}");
 }

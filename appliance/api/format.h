@@ -22,6 +22,14 @@ void format_finish(const struct format *, const struct choice *, struct buf *out
 void format_usage(const struct format *, const struct usage *, struct buf *out);   /* the chunk without choices */
 void format_done(struct buf *out);
 
+/* The end of a billed stream, with usage.openlora to come between the two: every choice's finish event, usage (in the
+ * last of them, or in a chunk of its own if that was asked for), [DONE]. */
+void format_stream_end(const struct format *, const struct choice *choices, int n, const struct usage *,
+                       struct buf *before, struct buf *after);
+/* A billed whole answer, cut at the same place. */
+void format_whole_end(const struct format *, struct choice *choices, int n, const struct usage *, struct buf *before,
+                      struct buf *after);
+
 /* The whole answer. */
 void format_whole(const struct format *, struct choice *choices, int n, const struct usage *, struct buf *out);
 

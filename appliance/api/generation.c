@@ -1,41 +1,13 @@
-#include "api/generation.h"
+#include "api/generation_internal.h"
 
-#include "api/format.h"
 #include "base/clock.h"
 
-#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
-enum { MAX_PARTS = 128, MAX_EVENT_BYTES = 80 << 20, MAX_UNSENT_BYTES = 16 << 20 };
-
-struct part { /* a choice as a request to the engine */
-    struct generation *generation;
-    struct choice *choice;
-    uint64_t id;   /* the engine's; 0: not submitted */
-    bool opened;   /* its first event is out */
-    bool ended;
-};
-
-struct generation {
-    pthread_mutex_t lock; /* guards what follows `stream` */
-    struct app *app;      /* borrowed */
-    struct params params; /* model and user are dead after the handler returned */
-    struct prompts prompts;
-    struct format format;
-    struct http_stream *stream;
-    int references;       /* the HTTP request's, and one per submitted part */
-    int n_running;        /* parts, and one while they are being submitted */
-    bool gone;            /* nobody reads: write nothing more */
-    bool written;         /* bytes went to the stream */
-    struct api_error failure; /* status 0: none */
-    struct usage usage;   /* summed over the choices */
-    struct buf event;     /* scratch */
-    int n_parts;
-    struct part *parts;      /* owned, both of n_parts */
-    struct choice *choices;
-};
+enum { MAX_PARTS = 128, MAX_UNSENT_BYTES = 16 << 20 };
 
 void prompts_deinit(struct prompts *p)
 {
@@ -47,10 +19,13 @@ void prompts_deinit(struct prompts *p)
 
 static void destroy(struct generation *g)
 {
+    generation_bill_close(g);
+    adapter_release(g->adapter);
     for (int i = 0; i < g->n_parts; i++)
         choice_deinit(&g->choices[i]);
     free(g->parts);
     free(g->choices);
+    free(g->caller);
     params_deinit(&g->params);
     prompts_deinit(&g->prompts);
     format_deinit(&g->format);
@@ -60,7 +35,7 @@ static void destroy(struct generation *g)
     free(g);
 }
 
-static void release(struct generation *g)
+void generation_release(struct generation *g)
 {
     pthread_mutex_lock(&g->lock);
     bool last = --g->references == 0;
@@ -69,119 +44,20 @@ static void release(struct generation *g)
         destroy(g);
 }
 
-/* ---- on the engine's thread, under the lock */
-
-/* Sends g->event; false when nobody reads. */
-static bool send(struct generation *g)
-{
-    if (buf_failed(&g->event)) {
-        http_stream_end(g->stream, false);
-        return false;
-    }
-    g->written = g->written || g->event.len > 0;
-    bool ok = g->event.len == 0 || http_stream_write(g->stream, g->event.data, g->event.len);
-    buf_reset(&g->event);
-    return ok;
-}
-
-static bool on_token(void *user, const struct step_result *token)
-{
-    struct part *p = user;
-    struct generation *g = p->generation;
-    pthread_mutex_lock(&g->lock);
-    bool go_on = !g->gone && !g->failure.status && choice_push(p->choice, token);
-    if (g->params.stream && !g->gone && !g->failure.status) {
-        if (!p->opened)
-            format_role(&g->format, p->choice, &g->event);
-        p->opened = true;
-        format_delta(&g->format, p->choice, &g->event);
-        if (!send(g))
-            go_on = false;
-    }
-    pthread_mutex_unlock(&g->lock);
-    return go_on;
-}
-
-static void fail_part(struct generation *g, const struct part *p, enum engine_end end, const struct err *why)
-{
-    if (g->failure.status)
-        return;
-    if (end == END_ERROR && why)
-        api_fail_err(&g->failure, why, NULL);
-    else if (end == END_CANCELLED)
-        api_fail(&g->failure, 503, NULL, "cancelled", "the request was cancelled: %s",
-                 atomic_load(&g->app->draining) ? "the server is shutting down" : "its adapter was unloaded");
-    else if (buf_failed(&p->choice->text))
-        api_fail(&g->failure, 503, NULL, "no_memory", "no memory for the answer");
-    else
-        return;
-    for (int i = 0; i < g->n_parts; i++) /* an answer with a choice missing is no answer */
-        if (!g->parts[i].ended)
-            engine_cancel(g->app->engine, g->parts[i].id);
-}
-
-static void add_usage(struct usage *sum, const struct usage *u, bool first_of_prompt)
-{
-    sum->output_tokens += u->output_tokens;
-    if (first_of_prompt) { /* choices share their prompt: it counts once */
-        sum->prompt_tokens += u->prompt_tokens;
-        sum->cached_tokens += u->cached_tokens;
-    }
-}
-
-/* All parts have ended. */
-static void finish(struct generation *g)
-{
-    if (!g->params.stream) {
-        http_stream_wake(g->stream);
-        return;
-    }
-    if (g->failure.status && !g->written) {
-        http_stream_wake(g->stream); /* `ready` still chooses the status, unless the head is out */
-    } else if (g->failure.status) {
-        buf_add_str(&g->event, "data: ");
-        api_error_json(&g->failure, &g->event);
-        buf_add_str(&g->event, "\n\n");
-    } else {
-        if (g->params.include_usage)
-            format_usage(&g->format, &g->usage, &g->event);
-        format_done(&g->event);
-    }
-    send(g);
-    http_stream_end(g->stream, true);
-}
-
-static void on_end(void *user, enum engine_end end, const struct usage *usage, const struct err *why)
-{
-    struct part *p = user;
-    struct generation *g = p->generation;
-    pthread_mutex_lock(&g->lock);
-    p->ended = true;
-    choice_end(p->choice, end, usage);
-    add_usage(&g->usage, usage, p->choice->index % g->params.n == 0);
-    if (!g->gone) {
-        fail_part(g, p, end, why);
-        if (g->params.stream && !g->failure.status) {
-            if (!p->opened)
-                format_role(&g->format, p->choice, &g->event);
-            format_delta(&g->format, p->choice, &g->event);
-            format_finish(&g->format, p->choice, &g->event);
-            send(g);
-        }
-    }
-    if (--g->n_running == 0)
-        finish(g);
-    pthread_mutex_unlock(&g->lock);
-    release(g);
-}
-
 /* ---- on a server thread */
 
 static void respond_whole(struct generation *g, struct http_request *r)
 {
     struct buf json;
     buf_init(&json, MAX_EVENT_BYTES);
-    format_whole(&g->format, g->choices, g->n_parts, &g->usage, &json);
+    generation_bill_headers(g, r);
+    if (g->bill) {
+        buf_add(&json, buf_str(&g->before), g->before.len);
+        buf_add_str(&json, bill_outcome(g->bill));
+        buf_add(&json, buf_str(&g->after), g->after.len);
+    } else {
+        format_whole(&g->format, g->choices, g->n_parts, &g->usage, &json);
+    }
     if (buf_failed(&json)) {
         api_fail(&g->failure, 503, NULL, "no_memory", "no memory for the answer");
         api_error_respond(&g->failure, r);
@@ -195,10 +71,13 @@ static void ready(void *user, struct http_request *r)
 {
     struct generation *g = user;
     pthread_mutex_lock(&g->lock);
-    if (g->failure.status && !g->written) {
+    if (g->refusal.status && !g->written) {
+        refusal_respond(g->app, &g->refusal, r);
+    } else if (g->failure.status && !g->written) {
         api_error_respond(&g->failure, r);
     } else if (g->params.stream) {
         g->written = true; /* the head, at least: from here on errors are events */
+        generation_bill_headers(g, r);
         http_respond_stream(r, 200, "text/event-stream; charset=utf-8", g->stream);
     } else {
         respond_whole(g, r);
@@ -207,7 +86,7 @@ static void ready(void *user, struct http_request *r)
 }
 
 /* Not under the lock while the engine is called: it may be calling us. */
-static void cancel_all(struct generation *g)
+void generation_cancel(struct generation *g)
 {
     for (int i = 0; i < g->n_parts; i++) {
         pthread_mutex_lock(&g->lock);
@@ -218,7 +97,14 @@ static void cancel_all(struct generation *g)
     }
 }
 
-static void gone(void *user) { cancel_all(user); }
+static void gone(void *user)
+{
+    struct generation *g = user;
+    pthread_mutex_lock(&g->lock);
+    g->hung_up = true;
+    pthread_mutex_unlock(&g->lock);
+    generation_cancel(g);
+}
 
 static void done(void *user)
 {
@@ -226,7 +112,7 @@ static void done(void *user)
     pthread_mutex_lock(&g->lock);
     g->gone = true;
     pthread_mutex_unlock(&g->lock);
-    release(g);
+    generation_release(g);
 }
 
 static uint64_t random_seed(void)
@@ -238,7 +124,7 @@ static uint64_t random_seed(void)
 }
 
 /* Submits one part with a reference of its own on the adapter. */
-static int submit(struct generation *g, struct part *p, const struct engine_request *base, const char *adapter,
+static int submit(struct generation *g, struct generation_part *p, const struct engine_request *base,
                   struct api_error *e)
 {
     const struct prompt *prompt = &g->prompts.list[p->choice->index / g->params.n];
@@ -249,8 +135,7 @@ static int submit(struct generation *g, struct part *p, const struct engine_requ
     request.n_prompt = (int32_t)prompt->n;
     request.choice = p->choice->index % g->params.n;
     request.user = p;
-    if (adapter && adapter_acquire(engine_adapters(g->app->engine), adapter, &request.adapter, &why) != 0)
-        return api_fail_err(e, &why, "model");
+    request.adapter = g->adapter ? adapter_ref(g->adapter) : NULL;
     pthread_mutex_lock(&g->lock);
     g->references++;
     g->n_running++;
@@ -273,23 +158,29 @@ static int submit(struct generation *g, struct part *p, const struct engine_requ
     return api_fail_err(e, &why, NULL);
 }
 
-static int submit_all(struct generation *g, const char *adapter, struct api_error *e)
+int generation_submit(struct generation *g, struct api_error *e)
 {
-    struct engine_request request = {.sampling = g->params.sampling, .tenant = g->params.user,
-                                     .max_tokens = g->params.max_tokens, .on_token = on_token, .on_end = on_end};
+    struct engine_request request = {.sampling = g->params.sampling, .tenant = g->tenant,
+                                     .max_tokens = g->params.max_tokens, .on_token = generation_on_token,
+                                     .on_end = generation_on_end};
     request.sampling.seed = g->params.has_seed ? (uint64_t)g->params.seed : random_seed();
     int rc = 0;
     for (int i = 0; i < g->n_parts && rc == 0; i++)
-        rc = submit(g, &g->parts[i], &request, adapter, e);
+        rc = submit(g, &g->parts[i], &request, e);
     if (rc != 0) {
         pthread_mutex_lock(&g->lock);
-        g->gone = true;
+        if (g->bill)
+            g->failure = *e; /* the connection waits for it */
+        else
+            g->gone = true;
         pthread_mutex_unlock(&g->lock);
-        cancel_all(g);
+        generation_cancel(g);
     }
+    adapter_release(g->adapter); /* the parts have their own */
     pthread_mutex_lock(&g->lock);
+    g->adapter = NULL;
     if (--g->n_running == 0) /* all ended while we submitted */
-        finish(g);
+        generation_finish(g);
     pthread_mutex_unlock(&g->lock);
     return rc;
 }
@@ -325,7 +216,7 @@ static struct generation *create(struct app *app, enum route route, struct param
 {
     struct generation *g = calloc(1, sizeof *g);
     int n = prompts->n * params->n;
-    struct part *parts = calloc((size_t)n, sizeof *parts);
+    struct generation_part *parts = calloc((size_t)n, sizeof *parts);
     struct choice *choices = calloc((size_t)n, sizeof *choices);
     struct http_stream *stream = http_stream_open(MAX_UNSENT_BYTES);
     if (!g || !parts || !choices || !stream) {
@@ -338,23 +229,57 @@ static struct generation *create(struct app *app, enum route route, struct param
         return NULL;
     }
     *g = (struct generation){.app = app, .params = *params, .prompts = *prompts, .stream = stream, .references = 1,
-                             .n_running = 1, .n_parts = n, .parts = parts, .choices = choices};
+                             .n_running = 1, .n_parts = n, .route = route, .parts = parts, .choices = choices};
     pthread_mutex_init(&g->lock, NULL);
     buf_init(&g->event, MAX_EVENT_BYTES);
     bool chat = route == ROUTE_CHAT;
     format_init(&g->format, chat, params->stream, params->include_usage, model, app->fingerprint);
     for (int i = 0; i < n; i++) {
         choice_init(&choices[i], i, app->tokenizer, &g->params, chat);
-        parts[i] = (struct part){.generation = g, .choice = &choices[i]};
+        parts[i] = (struct generation_part){.generation = g, .choice = &choices[i]};
     }
     return g;
 }
 
+/* The adapter's version of this moment, whose name may point elsewhere before the answer begins. */
+static int choose_adapter(struct generation *g, const char *adapter, struct api_error *e)
+{
+    struct err why = {0};
+    if (adapter && adapter_acquire(engine_adapters(g->app->engine), adapter, &g->adapter, &why) != 0)
+        return api_fail_err(e, &why, "model");
+    g->wait_for_token = !g->params.stream || needs_reading(g->app, adapter);
+    return 0;
+}
+
+/* Fairness, prefix cache and bills go by the name that was proven; without one by what the client says. */
+static int choose_tenant(struct generation *g, const struct caller *caller, struct api_error *e)
+{
+    const char *user = g->params.user ? g->params.user : "";
+    bool named = caller->kind == CALLER_KEY || caller->kind == CALLER_WALLET;
+    snprintf(g->tenant, sizeof g->tenant, "%s", named ? caller->tenant : user);
+    if (!g->app->billing)
+        return 0;
+    g->caller = malloc(sizeof *g->caller);
+    if (!g->caller)
+        return api_fail(e, 503, NULL, "no_memory", "no memory for the request; try again");
+    *g->caller = *caller;
+    return 0;
+}
+
+static int check_tier(const struct generation *g, struct api_error *e)
+{
+    if (g->app->billing || g->params.tier <= 0)
+        return 0;
+    return api_fail(e, 400, "service_tier", "unsupported_value", "'service_tier' supports only auto and default on a "
+                    "node that does not bill");
+}
+
 int generation_answer(struct app *app, struct http_request *r, enum route route, struct params *params,
-                      struct prompts *prompts, struct api_error *e)
+                      struct prompts *prompts, const struct caller *caller, struct api_error *e)
 {
     const char *model = params->model ? params->model : app->model_name;
     const char *adapter = strcmp(model, app->model_name) == 0 ? NULL : model;
+    bool responded = false;
     if (prompts->n * params->n > MAX_PARTS) {
         int rc = api_fail(e, 400, "n", NULL, "at most %d choices over all prompts", MAX_PARTS);
         params_deinit(params);
@@ -364,18 +289,23 @@ int generation_answer(struct app *app, struct http_request *r, enum route route,
     struct generation *g = create(app, route, params, prompts, model);
     if (!g)
         return api_fail(e, 503, NULL, "no_memory", "no memory for the request; try again");
-    bool wait_for_token = !g->params.stream || needs_reading(app, adapter);
     int rc = limit_tokens(g, e);
     if (rc == 0)
-        rc = submit_all(g, adapter, e);
-    if (rc != 0) {
-        release(g);
+        rc = check_tier(g, e);
+    if (rc == 0)
+        rc = choose_tenant(g, caller, e);
+    if (rc == 0)
+        rc = choose_adapter(g, adapter, e);
+    if (rc == 0)
+        rc = app->billing ? generation_bill_start(g, r, &responded, e) : generation_submit(g, e);
+    if (rc != 0 || responded) {
+        generation_release(g);
         return rc;
     }
     counters_request(&app->counters, g->params.n, g->params.max_tokens);
     g->params.model = g->params.user = NULL; /* the body goes with http_wait */
     http_wait(r, g->stream, &(struct http_wait){.ready = ready, .gone = gone, .done = done, .user = g});
-    if (!wait_for_token)
+    if (!app->billing && !g->wait_for_token)
         http_stream_wake(g->stream);
     return 0;
 }

@@ -201,6 +201,28 @@ static void adapter_metrics(struct app *app, struct page *p)
     buf_deinit(&a.load_seconds);
 }
 
+static void billing_metrics(const struct billing *b, struct page *p)
+{
+    static const char *const states[] = {"unbilled", "stop", "length", "cancelled", "failed"};
+    const struct billing_counters *c = &b->counters;
+    counter(p, "openlora:billed_wei_total", atomic_load(&c->billed_wei), "Fees of signed receipts, rounded.");
+    counter(p, "openlora:billed_prompt_tokens_total", atomic_load(&c->prompt_tokens), "Their prompt tokens.");
+    counter(p, "openlora:billed_output_tokens_total", atomic_load(&c->output_tokens), "Their output tokens.");
+    counter(p, "openlora:payment_required_total", (double)atomic_load(&c->payment_required),
+            "Requests refused because their payer cannot pay.");
+    counter(p, "openlora:billing_unavailable_total", (double)atomic_load(&c->unavailable),
+            "Requests refused because chainlited was away or said no.");
+    counter(p, "openlora:answers_replayed_total", (double)atomic_load(&c->replayed),
+            "Kept answers given again for their Idempotency-Key.");
+    family(p, "openlora:receipts_total", "counter", "Bills that ended, by status; unbilled: nothing was delivered.");
+    for (int i = 0; i < 5; i++) {
+        char more[48];
+        snprintf(more, sizeof more, ",status=\"%s\"", states[i]);
+        sample(p, "openlora:receipts_total", more, (double)atomic_load(&c->receipts[i]));
+    }
+    gauge(p, "openlora:kept_bytes", (double)ledger_bytes(b->ledger), "Kept answers, salts and sums on disk.");
+}
+
 void metrics(void *user, struct http_request *r)
 {
     struct app *app = user;
@@ -222,6 +244,8 @@ void metrics(void *user, struct http_request *r)
     histogram(&p, "vllm:request_params_max_tokens", counter_bounds_tokens, c.max_tokens.count, COUNTER_BUCKETS,
               c.max_tokens.sum, "Most output tokens asked for.");
     adapter_metrics(app, &p);
+    if (app->billing)
+        billing_metrics(app->billing, &p);
     if (buf_failed(&p.text) || buf_failed(&p.labels))
         http_respond(r, 503, "text/plain; charset=utf-8", "no memory\n", 10);
     else

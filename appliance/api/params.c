@@ -132,6 +132,20 @@ static int parse_logprobs(struct params *p, const json_t *v, int32_t vocab, stru
     return 0;
 }
 
+/* Which tiers there are depends on prices: whoever bills says no to one that has none. */
+static int parse_service_tier(struct params *p, const json_t *v, int32_t vocab, struct api_error *e)
+{
+    static const char *const names[] = {"auto", "default", "flex", "priority"};
+    (void)vocab;
+    for (int i = 0; i < 4; i++)
+        if (json_is_string(v) && strcmp(json_string_value(v), names[i]) == 0) {
+            p->tier = i - 1;
+            return 0;
+        }
+    return api_fail(e, 400, "service_tier", "unsupported_value", "'service_tier' supports only these values: auto, "
+                    "default, flex, priority");
+}
+
 static int parse_stream_options(struct params *p, const json_t *v, int32_t vocab, struct api_error *e)
 {
     (void)vocab;
@@ -186,7 +200,7 @@ static const struct param params[] = {
     {"parallel_tool_calls", ROUTE_CHAT, ONLY, .only = "[true,false]"},
     {"response_format", ROUTE_CHAT, ONLY, .only = "[{\"type\":\"text\"}]"},
     {"modalities", ROUTE_CHAT, ONLY, .only = "[[\"text\"]]"},
-    {"service_tier", ROUTE_CHAT, ONLY, .only = "[\"auto\",\"default\"]"},
+    {"service_tier", BOTH, OTHER, .parse = parse_service_tier},
     {"store", ROUTE_CHAT, ONLY, .only = "[false]"},
     {"metadata", ROUTE_CHAT, IGNORED, .only = NULL},
     {"prompt_cache_key", ROUTE_CHAT, IGNORED, .only = NULL},
@@ -295,7 +309,7 @@ static int parse_all(const json_t *body, enum route route, int32_t vocab, struct
 
 int params_parse(const json_t *body, enum route route, int32_t vocab, struct params *out, struct api_error *e)
 {
-    *out = (struct params){.n = 1, .sampling = {.temperature = 1, .top_p = 1, .repetition = 1}};
+    *out = (struct params){.n = 1, .tier = -1, .sampling = {.temperature = 1, .top_p = 1, .repetition = 1}};
     int rc = parse_all(body, route, vocab, out, e);
     if (rc != 0)
         params_deinit(out);

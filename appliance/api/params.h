@@ -23,6 +23,7 @@ struct params { /* strings and JSON are borrowed from the body */
     int64_t seed;
     struct sampling sampling;  /* bias points to `bias`; seed is filled by the generation */
     struct step_bias *bias;    /* owned */
+    int tier;                  /* enum tier (chainlite/core/rows.h); −1: "auto" or not given */
     bool logprobs;
     int32_t top_logprobs;
     struct stop_list stop;     /* owned */

@@ -1,21 +1,49 @@
 #include "api/request_body.h"
 
+#include "api/auth.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-void body_answer(struct app *app, struct http_request *r, body_handler answer)
+static json_t *parse(struct http_request *r, struct api_error *e)
 {
-    struct api_error e = {0};
     json_error_t where;
     size_t len;
     const char *text = http_request_body(r, &len);
     json_t *body = json_loadb(text, len, JSON_REJECT_DUPLICATES, &where);
-    int rc = body ? answer(app, r, body, &e)
-                  : api_fail(&e, 400, NULL, "invalid_json", "the body is not valid JSON: line %d, column %d: %s",
-                             where.line, where.column, where.text);
-    json_decref(body);
-    if (rc != 0)
+    if (!body)
+        api_fail(e, 400, NULL, "invalid_json", "the body is not valid JSON: line %d, column %d: %s", where.line,
+                 where.column, where.text);
+    return body;
+}
+
+void body_answer(struct app *app, struct http_request *r, body_handler answer)
+{
+    struct api_error e = {0};
+    json_t *body = parse(r, &e);
+    if (!body || answer(app, r, body, &e) != 0)
         api_error_respond(&e, r);
+    json_decref(body);
+}
+
+void paid_answer(struct app *app, struct http_request *r, paid_handler answer)
+{
+    struct api_error e = {0};
+    struct refusal refused = {0};
+    struct caller caller;
+    uint8_t hash[HASH_BYTES];
+    size_t len;
+    const char *text = http_request_body(r, &len);
+    if (app->billing)
+        keccak256(text, len, hash);
+    if (auth_payer(app, r, hash, &caller, &refused) != 0) {
+        refusal_respond(app, &refused, r);
+        return;
+    }
+    json_t *body = parse(r, &e);
+    if (!body || answer(app, r, body, &caller, &e) != 0)
+        api_error_respond(&e, r);
+    json_decref(body);
 }
 
 int model_check(const struct app *app, const char *model, struct api_error *e)

@@ -10,6 +10,11 @@
 typedef int (*body_handler)(struct app *, struct http_request *, const json_t *body, struct api_error *);
 void body_answer(struct app *, struct http_request *, body_handler answer);
 
+/* The same for what is billed, or may need an API key: who is asking is known first. */
+typedef int (*paid_handler)(struct app *, struct http_request *, const json_t *body, const struct caller *,
+                            struct api_error *);
+void paid_answer(struct app *, struct http_request *, paid_handler answer);
+
 /* 404 model_not_found unless `model` is NULL, the base model or a registered adapter. */
 int model_check(const struct app *, const char *model, struct api_error *e);
 

@@ -149,6 +149,7 @@ START_TEST(test_refusals)
     asks_error("POST", CHAT, "{\"n\":1,\"n\":2}", 400, NULL, "invalid_json");
     asks_error("POST", CHAT, "[]", 400, NULL, NULL);
     asks_error("POST", CHAT, "{" HI ",\"foo\":1}", 400, "foo", "unknown_parameter");
+    asks_error("POST", CHAT, "{" HI ",\"service_tier\":\"flex\"}", 400, "service_tier", "unsupported_value");
     asks_error("POST", CHAT, "{\"model\":\"nobody\"," HI "}", 404, "model", "model_not_found");
     asks_error("POST", CHAT, "{\"messages\":[{\"role\":\"user\",\"content\":\"raise\"}]}", 400, "messages", NULL);
     asks_error("POST", CHAT, "{" HI ",\"tools\":[{\"type\":\"function\"}]}", 400, "tools", NULL);

@@ -78,7 +78,7 @@ START_TEST(test_refused_by_name)
         {"{\"response_format\":{\"type\":\"json_object\"}}", "response_format"},
         {"{\"tool_choice\":\"required\"}", "tool_choice"},
         {"{\"store\":true}", "store"},
-        {"{\"service_tier\":\"flex\"}", "service_tier"},
+        {"{\"service_tier\":\"scale\"}", "service_tier"},
         {"{\"temperature\":2.1}", "temperature"},
         {"{\"temperature\":\"hot\"}", "temperature"},
         {"{\"top_p\":0}", "top_p"},
