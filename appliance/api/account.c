@@ -12,14 +12,14 @@
 
 /* ---- /v1/account */
 
-static json_t *limit_json(bool has, wei_t wei) { return has ? amount_json(wei) : json_null(); }
+static json_t *limit_json(bool has, wei_t wei) { return has ? wei_to_json(wei) : json_null(); }
 
 static json_t *key_account(struct app *app, const struct key *k)
 {
     struct spend_sums sums = spend_sums(app->billing->spend, k->id, (int64_t)time(NULL));
     return json_pack("{ss ss ss ss so so so so so}", "object", "account", "tenant", k->tenant, "key", k->id, "currency",
-                     app->config->currency, "spent_wei", amount_json(sums.total_wei), "spent_today_wei",
-                     amount_json(sums.day_wei), "reserved_wei", amount_json(sums.reserved_wei), "limit_total_wei",
+                     app->config->currency, "spent_wei", wei_to_json(sums.total_wei), "spent_today_wei",
+                     wei_to_json(sums.day_wei), "reserved_wei", wei_to_json(sums.reserved_wei), "limit_total_wei",
                      limit_json(k->has_total, k->total_wei), "limit_day_wei", limit_json(k->has_day, k->day_wei));
 }
 
@@ -64,15 +64,15 @@ void account(void *user, struct http_request *r)
 
 /* ---- /v1/prices */
 
-static json_t *price_json(const struct catalog *c, const struct catalog_price *p, bool in_force)
+static json_t *price_json(const struct catalog *c, const struct catalogued_price *p, bool in_force)
 {
-    const struct catalog_version *v = catalog_version(c, p->row.version);
+    const struct catalogued_version *v = chain_catalog_version(&c->rows, p->row.version);
     const struct row_price *row = &p->row;
-    return json_pack("{so so ss? ss sI so so so so so sb}", "id", bytes_json(p->id, 32), "version",
-                     bytes_json(row->version, 32), "name", v ? v->name : NULL, "tier", tier_name(row->tier),
-                     "effective_time", (json_int_t)row->effective_time, "input_wei", amount_json(row->input_wei),
-                     "cached_wei", amount_json(row->cached_wei), "output_wei", amount_json(row->output_wei),
-                     "floor_wei", amount_json(row->floor_wei), "compute_wei", amount_json(row->compute_wei),
+    return json_pack("{so so ss? ss sI so so so so so sb}", "id", hex_to_json(p->id, 32), "version",
+                     hex_to_json(row->version, 32), "name", v ? v->name : NULL, "tier", tier_name(row->tier),
+                     "effective_time", (json_int_t)row->effective_time, "input_wei", wei_to_json(row->input_wei),
+                     "cached_wei", wei_to_json(row->cached_wei), "output_wei", wei_to_json(row->output_wei),
+                     "floor_wei", wei_to_json(row->floor_wei), "compute_wei", wei_to_json(row->compute_wei),
                      "in_force", in_force);
 }
 
@@ -81,9 +81,11 @@ static json_t *prices_json(const struct app *app, const struct catalog *c)
     json_t *data = json_array();
     char node[ADDRESS_TEXT_BYTES];
     uint64_t now = (uint64_t)time(NULL);
-    for (size_t i = 0; i < c->n_prices; i++) {
-        const struct catalog_price *p = &c->prices[i];
-        bool in_force = catalog_price_now(c, p->row.version, p->row.tier, now) == p;
+    const struct catalogued_price *prices = c->rows.prices.at;
+    for (size_t i = 0; i < c->rows.prices.n; i++) {
+        const struct catalogued_price *p = &prices[i];
+        bool in_force =
+            catalog_price_now(c, p->row.version, (enum tier)p->row.tier, now) == p;
         if (memcmp(p->row.node, c->node, ADDRESS_BYTES) == 0 && (in_force || p->row.effective_time > now))
             json_array_append_new(data, price_json(c, p, in_force));
     }

@@ -6,7 +6,7 @@
 #include "api/chain_answer.h"
 #include "api/receipts.h"
 #include "billing/bill_internal.h"
-#include "billing/row_json.h"
+#include "billing/json_values.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -73,11 +73,11 @@ static struct line *find_line(struct statement *s, const struct proof *p)
 static void add_parts(const struct statement *s, const struct proof *p, struct line *l)
 {
     static const uint8_t none[32];
-    const struct catalog_price *price = catalog_price(s->catalog, p->price_id);
-    const struct catalog_split *split = catalog_split(s->catalog, p->split_id);
-    const struct catalog_version *model = catalog_version(s->catalog, p->model_version);
+    const struct catalogued_price *price = chain_catalog_price(&s->catalog->rows, p->price_id);
+    const struct catalogued_split *split = chain_catalog_split(&s->catalog->rows, p->split_id);
+    const struct catalogued_version *model = chain_catalog_version(&s->catalog->rows, p->model_version);
     bool with_adapter = memcmp(p->adapter_version, none, 32) != 0;
-    const struct catalog_version *adapter = with_adapter ? catalog_version(s->catalog, p->adapter_version) : NULL;
+    const struct catalogued_version *adapter = with_adapter ? chain_catalog_version(&s->catalog->rows, p->adapter_version) : NULL;
     struct part parts[MAX_PARTS_PER_RECEIPT];
     struct fee fee;
     int n = 0;
@@ -95,7 +95,7 @@ static int add(struct statement *s, const json_t *receipt, bool *past, struct re
 {
     struct proof p;
     struct err e;
-    if (row_from_json(&proof_schema, json_object_get(receipt, "proof"), &p, &e) != 0)
+    if (notation_read(&proof_schema, json_object_get(receipt, "proof"), &p, &e) != 0)
         return refuse(r, 503, "billing_unavailable", NULL, "%s", e.message);
     int64_t at = (int64_t)(p.start_time_ms / 1000);
     *past = at < s->from_s - CLOCK_SLACK_S; /* the list is by sequence: nearly, not quite, by time */
@@ -127,8 +127,8 @@ static void day_text(int64_t day, char out[16])
 static const char *line_name(const struct statement *s, const struct line *l)
 {
     static const uint8_t none[32];
-    const struct catalog_version *v =
-        catalog_version(s->catalog, memcmp(l->adapter, none, 32) == 0 ? l->model : l->adapter);
+    const struct catalogued_version *v =
+        chain_catalog_version(&s->catalog->rows, memcmp(l->adapter, none, 32) == 0 ? l->model : l->adapter);
     return v ? v->name : "";
 }
 
@@ -137,13 +137,13 @@ static json_t *line_json(const struct statement *s, const struct line *l)
     char day[16];
     json_t *parts = json_object();
     for (int i = 1; i < ROLE_END; i++)
-        json_object_set_new(parts, role_names[i], amount_json(l->parts_wei[i]));
+        json_object_set_new(parts, role_names[i], wei_to_json(l->parts_wei[i]));
     day_text(l->day, day);
     return json_pack("{ss ss so so sI sI sI sI so so}", "day", day, "name", line_name(s, l), "model_version",
-                     bytes_json(l->model, 32), "adapter_version", bytes_json(l->adapter, 32), "receipts",
+                     hex_to_json(l->model, 32), "adapter_version", hex_to_json(l->adapter, 32), "receipts",
                      (json_int_t)l->receipts, "prompt_tokens", (json_int_t)l->prompt_tokens, "cached_tokens",
                      (json_int_t)l->cached_tokens, "output_tokens", (json_int_t)l->output_tokens, "fee_wei",
-                     amount_json(l->fee_wei), "parts_wei", parts);
+                     wei_to_json(l->fee_wei), "parts_wei", parts);
 }
 
 static int give_json(struct chain_answer *a, const struct statement *s, struct refusal *r)
@@ -157,7 +157,7 @@ static int give_json(struct chain_answer *a, const struct statement *s, struct r
     return chain_answer_give_json(
         a, json_pack("{ss ss sI sI ss si so so}", "object", "statement", "payer", s->caller.tenant, "from",
                      (json_int_t)s->from_s, "to", (json_int_t)s->to_s, "currency",
-                     chain_answer_app(a)->config->currency, "receipts", s->n_receipts, "fee_wei", amount_json(total),
+                     chain_answer_app(a)->config->currency, "receipts", s->n_receipts, "fee_wei", wei_to_json(total),
                      "lines", lines), r);
 }
 

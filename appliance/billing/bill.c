@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "billing/row_json.h"
+#include "billing/json_values.h"
 #include "chainlite/core/hex.h"
 
 #include <stdio.h>
@@ -12,32 +12,18 @@
 #include <sys/random.h>
 #include <time.h>
 
-json_t *bytes_json(const uint8_t *bytes, size_t n)
-{
-    char text[2 * SIGNATURE_BYTES + 3] = "0x";
-    hex_encode(bytes, n, text + 2);
-    return json_string(text);
-}
-
-json_t *amount_json(wei_t wei)
-{
-    char text[WEI_TEXT_BYTES];
-    wei_format(wei, text);
-    return json_string(text);
-}
-
 /* ---- the quote */
 
 static int find_versions(struct bill *b, const struct bill_order *o, struct refusal *r)
 {
-    const struct catalog_version *model = catalog_find(b->catalog, o->model_content, NULL);
+    const struct catalogued_version *model = catalog_find(b->catalog, o->model_content, NULL);
     if (!model)
         return refuse(r, 503, "not_registered", "model", "this node's base model has no registered version "
                       "(content hash %.64s), so it cannot be billed", o->model_content);
     memcpy(b->model_version, model->id, 32);
     if (!o->adapter_content)
         return 0;
-    const struct catalog_version *adapter = catalog_find(b->catalog, o->adapter_content, model->id);
+    const struct catalogued_version *adapter = catalog_find(b->catalog, o->adapter_content, model->id);
     if (!adapter)
         return refuse(r, 503, "not_registered", "model", "this adapter has no registered version on this base model "
                       "(content hash %.64s), so it cannot be billed", o->adapter_content);
@@ -53,7 +39,7 @@ static const uint8_t *top_version(const struct bill *b)
 
 static int find_price(struct bill *b, struct refusal *r)
 {
-    const struct catalog_price *p = catalog_price_now(b->catalog, top_version(b), b->tier, (uint64_t)time(NULL));
+    const struct catalogued_price *p = catalog_price_now(b->catalog, top_version(b), b->tier, (uint64_t)time(NULL));
     if (!p && b->tier != TIER_DEFAULT)
         return refuse(r, 400, "unsupported_value", "service_tier", "'service_tier' '%s' has no price for this model; "
                       "see /v1/prices", tier_name(b->tier));
@@ -187,30 +173,30 @@ static json_t *voucher_json(const struct bill *b)
     const struct payment *p = &b->caller.payment;
     if (b->caller.kind != CALLER_WALLET)
         return json_null();
-    return json_pack("{so so so so so}", "payer", bytes_json(p->voucher.payer, ADDRESS_BYTES), "node",
-                     bytes_json(p->voucher.node, ADDRESS_BYTES), "ceiling", amount_json(p->voucher.ceiling_wei),
-                     "request_hash", bytes_json(p->voucher.request_hash, 32), "signature",
-                     bytes_json(p->signature, SIGNATURE_BYTES));
+    return json_pack("{so so so so so}", "payer", hex_to_json(p->voucher.payer, ADDRESS_BYTES), "node",
+                     hex_to_json(p->voucher.node, ADDRESS_BYTES), "ceiling", wei_to_json(p->voucher.ceiling_wei),
+                     "request_hash", hex_to_json(p->voucher.request_hash, 32), "signature",
+                     hex_to_json(p->signature, SIGNATURE_BYTES));
 }
 
 static json_t *reservation_json(const struct bill *b)
 {
     bool own_wallet = b->caller.kind == CALLER_KEY && b->caller.key.has_wallet;
-    return json_pack("{so ss so so so so so si sI sI so}", "receipt_id", bytes_json(b->receipt_id, 32), "tenant",
-                     b->caller.tenant, "caller", bytes_json(b->application, 32), "voucher", voucher_json(b), "payer",
-                     own_wallet ? bytes_json(b->caller.key.wallet, ADDRESS_BYTES) : json_null(), "model_version",
-                     bytes_json(b->model_version, 32), "adapter_version", bytes_json(b->adapter_version, 32), "tier",
+    return json_pack("{so ss so so so so so si sI sI so}", "receipt_id", hex_to_json(b->receipt_id, 32), "tenant",
+                     b->caller.tenant, "caller", hex_to_json(b->application, 32), "voucher", voucher_json(b), "payer",
+                     own_wallet ? hex_to_json(b->caller.key.wallet, ADDRESS_BYTES) : json_null(), "model_version",
+                     hex_to_json(b->model_version, 32), "adapter_version", hex_to_json(b->adapter_version, 32), "tier",
                      (int)b->tier, "prompt_tokens", (json_int_t)b->prompt_tokens, "max_output_tokens",
-                     (json_int_t)b->max_output_tokens, "request_hash", bytes_json(b->request_hash, 32));
+                     (json_int_t)b->max_output_tokens, "request_hash", hex_to_json(b->request_hash, 32));
 }
 
 /* chainlited prices by the rows it has; ours may be some seconds older. */
 static void adopt_price(struct bill *b, const json_t *result)
 {
     uint8_t id[32];
-    const struct catalog_price *p = NULL;
+    const struct catalogued_price *p = NULL;
     if (hex_from_json(json_object_get(result, "price_id"), id, 32) && memcmp(id, b->price.id, 32) != 0)
-        p = catalog_price(b->catalog, id);
+        p = chain_catalog_price(&b->catalog->rows, id);
     if (p)
         b->price = *p;
 }

@@ -3,6 +3,7 @@
 #define OPENLORA_BILLING_BILL_INTERNAL_H
 
 #include "billing/bill.h"
+#include "billing/json_values.h"
 
 struct bill {
     struct billing *billing;
@@ -12,7 +13,7 @@ struct bill {
     enum proof_kind kind;
     enum tier tier;
     uint8_t model_version[32], adapter_version[32];
-    struct catalog_price price;
+    struct catalogued_price price;
     const char *resource;
     uint32_t prompt_tokens, max_output_tokens;
     wei_t max_fee_wei;
@@ -34,8 +35,6 @@ struct bill {
     void *user;
 };
 
-json_t *bytes_json(const uint8_t *bytes, size_t n); /* "0x…" */
-json_t *amount_json(wei_t);
 /* chainlited's or the transport's no, for the client. */
 void refuse_unavailable(struct billing *, struct refusal *, const struct err *why);
 void refuse_as_told(struct bill *, const json_t *result, struct refusal *);

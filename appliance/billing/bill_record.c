@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "billing/row_json.h"
+#include "billing/json_values.h"
 #include "kernels/ops.h"
 
 #include <math.h>
@@ -32,23 +32,23 @@ static json_t *record_json(const struct bill *b, const struct bill_answer *a)
     uint8_t response[32], numerics[32];
     response_hash(b, a, response);
     keccak256(NUMERICS_ID, strlen(NUMERICS_ID), numerics);
-    return json_pack("{so si si so so sI sI sI sI sI sI sI si so so}", "receipt_id", bytes_json(b->receipt_id, 32),
-                     "status", (int)a->status, "kind", (int)b->kind, "numerics", bytes_json(numerics, 32),
-                     "response_hash", bytes_json(response, 32), "start_time_ms", (json_int_t)b->start_ms, "queue_ms",
+    return json_pack("{so si si so so sI sI sI sI sI sI sI si so so}", "receipt_id", hex_to_json(b->receipt_id, 32),
+                     "status", (int)a->status, "kind", (int)b->kind, "numerics", hex_to_json(numerics, 32),
+                     "response_hash", hex_to_json(response, 32), "start_time_ms", (json_int_t)b->start_ms, "queue_ms",
                      (json_int_t)a->queue_ms, "prefill_ms", (json_int_t)a->prefill_ms, "decode_ms",
                      (json_int_t)a->decode_ms, "prompt_tokens", (json_int_t)a->prompt_tokens, "cached_tokens",
                      (json_int_t)a->cached_tokens, "output_tokens", (json_int_t)a->output_tokens, "mean_logprob_micro",
-                     mean_micro(a->sum_logprob, a->output_tokens), "span_root", bytes_json(none, 32),
-                     "attribution_policy", bytes_json(none, 32));
+                     mean_micro(a->sum_logprob, a->output_tokens), "span_root", hex_to_json(none, 32),
+                     "attribution_policy", hex_to_json(none, 32));
 }
 
 static json_t *extras_json(const struct bill *b, const struct bill_answer *a)
 {
     json_t *hashes = json_array();
     for (int i = 0; i < a->n_texts; i++)
-        json_array_append_new(hashes, bytes_json(a->text_hashes + (size_t)i * 32, 32));
-    json_t *j = json_pack("{ss so so so so}", "tenant", b->caller.tenant, "payer", bytes_json(b->payer, ADDRESS_BYTES),
-                          "salt", bytes_json(b->salt, 32), "request_body_hash", bytes_json(b->body_hash, 32),
+        json_array_append_new(hashes, hex_to_json(a->text_hashes + (size_t)i * 32, 32));
+    json_t *j = json_pack("{ss so so so so}", "tenant", b->caller.tenant, "payer", hex_to_json(b->payer, ADDRESS_BYTES),
+                          "salt", hex_to_json(b->salt, 32), "request_body_hash", hex_to_json(b->body_hash, 32),
                           "response_text_hashes", hashes);
     if (j && b->before)
         json_object_set_new(j, "kept", json_true());
@@ -68,8 +68,8 @@ static void put_json(struct ledger_write *w, enum ledger_table table, const uint
 static void put_kept(const struct bill *b, struct ledger_write *w, int64_t now_s)
 {
     const uint8_t *scope = b->ticket->scope;
-    json_t *j = json_pack("{so so sb sO}", "request", bytes_json(b->ticket->request, 32), "receipt_id",
-                          bytes_json(b->receipt_id, 32), "stream", json_is_true(json_object_get(b->extras, "stream")),
+    json_t *j = json_pack("{so so sb sO}", "request", hex_to_json(b->ticket->request, 32), "receipt_id",
+                          hex_to_json(b->receipt_id, 32), "stream", json_is_true(json_object_get(b->extras, "stream")),
                           "record", b->record);
     put_json(w, LEDGER_ANSWER, scope, j);
     ledger_put(w, LEDGER_BEFORE, scope, buf_str(b->before), b->before->len);
@@ -126,11 +126,11 @@ static json_t *outcome_json(const struct billing *b, const struct catalog *c, co
     uint8_t digest[HASH_BYTES];
     proof_digest(p, &c->domains, digest);
     wei_format_coin(p->fee_wei, fee);
-    json_t *proof = json_pack("{so sI sI sO}", "digest", bytes_json(digest, 32), "epoch", (json_int_t)p->epoch,
+    json_t *proof = json_pack("{so sI sI sO}", "digest", hex_to_json(digest, 32), "epoch", (json_int_t)p->epoch,
                               "sequence", (json_int_t)p->sequence, "signature", signature);
-    return json_pack("{so so ss ss so so so}", "receipt_id", bytes_json(p->receipt_id, 32), "fee_wei",
-                     amount_json(p->fee_wei), "fee", fee, "currency", b->config.currency, "price_id",
-                     bytes_json(p->price_id, 32), "cumulative_wei", amount_json(p->payer_cumulative_wei), "proof",
+    return json_pack("{so so ss ss so so so}", "receipt_id", hex_to_json(p->receipt_id, 32), "fee_wei",
+                     wei_to_json(p->fee_wei), "fee", fee, "currency", b->config.currency, "price_id",
+                     hex_to_json(p->price_id, 32), "cumulative_wei", wei_to_json(p->payer_cumulative_wei), "proof",
                      proof);
 }
 
@@ -151,7 +151,7 @@ static char *dump(json_t *j)
 static int take_proof(struct bill *b, const json_t *result, struct err *e)
 {
     struct proof p = {0};
-    int rc = row_from_json(&proof_schema, json_object_get(result, "proof"), &p, e);
+    int rc = notation_read(&proof_schema, json_object_get(result, "proof"), &p, e);
     if (rc != 0)
         return rc;
     if (memcmp(p.receipt_id, b->receipt_id, 32) != 0)

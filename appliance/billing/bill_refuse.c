@@ -1,7 +1,7 @@
 /* Saying no, with what is missing. */
 #include "billing/bill_internal.h"
 
-#include "billing/row_json.h"
+#include "billing/json_values.h"
 #include "chainlite/core/hex.h"
 
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 #include "billing/idempotency.h"
 
-#include "billing/row_json.h"
+#include "billing/json_values.h"
 
 #include <pthread.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 #include "billing/payment.h"
 
-#include "billing/row_json.h"
+#include "billing/json_values.h"
 #include "chainlite/core/hex.h"
 
 #include <errno.h>
@@ -57,21 +57,7 @@ int payment_parse(const char *header, struct payment *out, struct err *e)
 
 /* ---- what we say */
 
-static json_t *wei_json(wei_t wei)
-{
-    char text[WEI_TEXT_BYTES];
-    wei_format(wei, text);
-    return json_string(text);
-}
-
-static json_t *known_wei(bool known, wei_t wei) { return known ? wei_json(wei) : json_null(); }
-
-static json_t *hex_json(const uint8_t *bytes, size_t n)
-{
-    char text[2 * 32 + 3] = "0x";
-    hex_encode(bytes, n, text + 2);
-    return json_string(text);
-}
+static json_t *known_wei(bool known, wei_t wei) { return known ? wei_to_json(wei) : json_null(); }
 
 static json_t *network_json(const struct catalog *c)
 {
@@ -94,10 +80,10 @@ json_t *payment_terms_json(const struct payment_terms *t, const struct catalog *
         json_pack("{so so so so so so ss ss}", "escrow", address_json(c->escrow), "settlement",
                   address_json(c->settlement), "cumulativeWei", known_wei(t->known, t->cumulative_wei),
                   "ceilingNeededWei", known_wei(t->known, t->ceiling_needed_wei), "availableWei",
-                  known_wei(t->has_available, t->available_wei), "priceId", hex_json(t->price_id, 32), "name",
+                  known_wei(t->has_available, t->available_wei), "priceId", hex_to_json(t->price_id, 32), "name",
                   "OpenLoRA Escrow", "version", "1");
     json_t *accept = json_pack("{ss so so so so si so}", "scheme", "openlora-voucher", "network", network_json(c),
-                               "amount", wei_json(t->max_fee_wei), "asset", address_json(coin), "payTo",
+                               "amount", wei_to_json(t->max_fee_wei), "asset", address_json(coin), "payTo",
                                address_json(c->node), "maxTimeoutSeconds", MAX_TIMEOUT_S, "extra", extra);
     return json_pack("{si ss s{ss} s[o]}", "x402Version", 2, "error", t->error, "resource", "url", t->resource,
                      "accepts", accept);
@@ -107,8 +93,8 @@ json_t *payment_response_json(const struct catalog *c, const uint8_t payer[ADDRE
                               const uint8_t receipt_id[32])
 {
     return json_pack("{sb so ss so so s{s{so}}}", "success", 1, "payer", address_json(payer), "transaction", "",
-                     "network", network_json(c), "amount", wei_json(amount_wei), "extensions", "openlora", "receipt_id",
-                     hex_json(receipt_id, 32));
+                     "network", network_json(c), "amount", wei_to_json(amount_wei), "extensions", "openlora", "receipt_id",
+                     hex_to_json(receipt_id, 32));
 }
 
 void payment_header(json_t *tree, struct buf *out)

@@ -301,33 +301,44 @@ END_TEST
 
 /* ---- prices */
 
-#define NODE "\"0x1111111111111111111111111111111111111111\""
-#define Z "\"0x0000000000000000000000000000000000000000000000000000000000000000\""
-#define PRICE(tier, time, input)                                                                                       \
-    "{\"node\":" NODE ",\"version\":" Z ",\"tier\":" tier ",\"effective_time\":" time ",\"input_wei\":\"" input            \
-    "\",\"cached_wei\":\"1\",\"output_wei\":\"1\",\"floor_wei\":\"0\",\"compute_wei\":\"0\"}"
+static void add_price(struct chain_catalog *rows, uint8_t node, enum tier tier, uint64_t time_s, wei_t input_wei)
+{
+    struct row_price row = {.tier = (uint8_t)tier, .effective_time = time_s, .input_wei = input_wei};
+    struct err e;
+    memset(row.node, node, sizeof row.node);
+    ck_assert_msg(chain_catalog_add_price(rows, &row, &e) == 0, "%s", e.message);
+}
 
 START_TEST(test_prices)
 {
-    static const char text[] =
-        "{\"node\":" NODE ",\"chain_id\":5,\"contracts\":{\"settlement\":" NODE ",\"escrow\":" NODE "},\"versions\":[],"
-        "\"splits\":[],\"prices\":[" PRICE("0", "10", "1") "," PRICE("0", "20", "2") "," PRICE("1", "10", "3") "]}";
     static const uint8_t version[32] = {0};
+    struct chain_catalog rows;
+    struct buf text;
     struct catalog *c;
     struct err e;
-    json_t *j = json_loads(text, 0, NULL);
+    chain_catalog_init(&rows);
+    add_price(&rows, 0x11, TIER_DEFAULT, 10, 1);
+    add_price(&rows, 0x11, TIER_DEFAULT, 20, 2);
+    add_price(&rows, 0x11, TIER_FLEX, 10, 3);
+    add_price(&rows, 0x22, TIER_PRIORITY, 10, 4); /* another node's */
+    buf_init(&text, 1 << 20);
+    notation_write(&chain_catalog_schema, &rows, &text);
+    json_t *j = json_loads(buf_str(&text), 0, NULL);
+    const char node[] = "0x1111111111111111111111111111111111111111";
+    json_object_update_new(j, json_pack("{ss sI s{ss ss}}", "node", node, "chain_id", (json_int_t)5, "contracts",
+                                        "settlement", node, "escrow", node));
     ck_assert_msg(catalog_parse(j, &c, &e) == 0, "%s", e.message);
     ck_assert_ptr_null(catalog_price_now(c, version, TIER_DEFAULT, 9));
     ck_assert(catalog_price_now(c, version, TIER_DEFAULT, 19)->row.input_wei == 1);
     ck_assert(catalog_price_now(c, version, TIER_DEFAULT, 20)->row.input_wei == 2);
     ck_assert(catalog_price_now(c, version, TIER_FLEX, 99)->row.input_wei == 3);
     ck_assert_ptr_null(catalog_price_now(c, version, TIER_PRIORITY, 99));
-    c->node[0] ^= 1; /* prices of another node are none of ours */
-    ck_assert_ptr_null(catalog_price_now(c, version, TIER_DEFAULT, 99));
     catalog_release(c);
     json_object_del(j, "chain_id");
     ck_assert_int_eq(catalog_parse(j, &c, &e), OL_EFORMAT);
     json_decref(j);
+    buf_deinit(&text);
+    chain_catalog_deinit(&rows);
 }
 END_TEST
 
