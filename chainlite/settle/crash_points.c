@@ -8,7 +8,11 @@
 #include <unistd.h>
 
 #define X(name, what) {#name, what},
-static const struct { const char *name, *what; } points[] = {CRASH_POINTS(X)};
+static const struct { const char *name, *what; } points[] = {CRASH_POINTS(X) OPENLORAD_CRASH_POINTS(X)};
+#undef X
+
+#define X(name, what) +1
+enum { CHAINLITED_POINTS = CRASH_POINTS(X) };
 #undef X
 
 static int armed = -1;         /* the point, or -1: none; set before threads start */
@@ -40,7 +44,7 @@ _Bool crash_points_arm(void)
 
 void crash_points_list(FILE *out)
 {
-    for (int i = 0; i < CRASH_POINT_COUNT; i++)
+    for (int i = 0; i < CHAINLITED_POINTS; i++)
         fprintf(out, "%-30s %s\n", points[i].name, points[i].what);
 }
 

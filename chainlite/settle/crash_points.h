@@ -14,19 +14,22 @@
     X(recorder_signed, "proofs are signed, nothing is written")                                                        \
     X(recorder_receipt_durable, "receipts are on disk, the answer is not sent")                                        \
     X(recorder_ended, "a reservation is ended on disk, the answer is not sent")                                        \
-    X(api_answer, "an answer of the API is made, not handed to the socket")                                            \
-    X(billing_reserved, "openlorad: reservations are answered, the engine has not begun")                              \
-    X(billing_answer_kept, "openlorad: salts and kept answers are on disk, receipts are not asked for")                \
-    X(billing_recorded, "openlorad: receipts are signed, the last chunks are not sent")                                \
-    X(billing_delivered, "openlorad: a last chunk is handed to the socket")
+    X(api_answer, "an answer of the API is made, not handed to the socket")
+
+/* openlorad's own: */
+#define OPENLORAD_CRASH_POINTS(X)                                                                                      \
+    X(billing_reserved, "reservations are answered, the engine has not begun")                                         \
+    X(billing_answer_kept, "salts and kept answers are on disk, receipts are not asked for")                           \
+    X(billing_recorded, "receipts are signed, the last chunks are not sent")                                           \
+    X(billing_delivered, "a last chunk is handed to the socket")
 
 #define X(name, what) CRASH_##name,
-enum crash_point { CRASH_POINTS(X) CRASH_POINT_COUNT };
+enum crash_point { CRASH_POINTS(X) OPENLORAD_CRASH_POINTS(X) CRASH_POINT_COUNT };
 #undef X
 
 /* Reads OPENLORA_CRASH_AT; false: it names no crash point. Once, before other threads. */
 _Bool crash_points_arm(void);
-void crash_points_list(FILE *); /* "name  what" lines */
+void crash_points_list(FILE *); /* "name  what" lines of chainlited's */
 void crash_point_reached(enum crash_point);
 #define crash_point(name) crash_point_reached(CRASH_##name)
 
