@@ -173,8 +173,6 @@ int payload_header(const struct payload *p, const struct header_rules *rules, ui
     wei_t fee;
     if (!base_fee(p->ssz + AT_BASE_FEE, &fee))
         return refuse(e, "a base fee of more than 128 bits");
-    if (rules->op_stack && payload_version_of(header_fork_at(rules, p->timestamp)) != p->version)
-        return refuse(e, "a version of the payload that is not that of its fork; check the chain's fork times");
     rlp_writer_init(&w, rlp, PAYLOAD_HEADER_BYTES);
     put_fields(&w, p, fee);
     rlp_list_close(&w, 0);

@@ -121,7 +121,8 @@ END_TEST
 START_TEST(test_malformed)
 {
     static const char *const nodes[] = {
-        "c30081ff", "c2c0c0", "c24041", "c22080",   "c28041", "c2c021", /* paths and targets */
+        "c600c482201241", /* an extension without a path above a leaf */
+        "c30081ff", "c2c0c0", "c24041", "c22080", "c28041", "c2c021", /* paths and targets */
         "c3202121", "c0",     "80",     "8412345678",                    /* neither a branch nor a path */
         "c22120", "c88220218421212121",                                  /* dirty padding; another key's leaf */
         "d18080808080808080808080808080808080ff", "d2808080808080808080808080808080808080"};

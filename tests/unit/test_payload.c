@@ -147,9 +147,14 @@ START_TEST(test_snappy)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct bytes b = bytes_of_hex(cases[i].block);
         size_t len = 0;
-        int rc = snappy_decode(b.data, b.len, plain, 100, &len, NULL);
+        size_t claimed = 0;
+        if (snappy_length(b.data, b.len, &claimed, NULL) != 0 || claimed > 100)
+            claimed = 0;
+        uint8_t *exact = malloc(claimed + !claimed); /* a byte too many is seen by the address sanitizer */
+        int rc = snappy_decode(b.data, b.len, exact, claimed, &len, NULL);
         ck_assert_msg((rc == 0) == (cases[i].text != NULL), "%s: %d", cases[i].block, rc);
-        ck_assert(rc || (len == strlen(cases[i].text) && memcmp(plain, cases[i].text, len) == 0));
+        ck_assert(rc || (len == strlen(cases[i].text) && memcmp(exact, cases[i].text, len) == 0));
+        free(exact);
         free(b.data);
     }
 }

@@ -67,6 +67,10 @@ START_TEST(test_published)
             put(&w, json_object_get(vector, "in"));
             ck_assert_msg(w.failed && w.len <= cut, "%s in %zu bytes", name, cut);
         }
+        uint8_t *longer = calloc(1, out.len + 1);
+        memcpy(longer, out.data, out.len);
+        ck_assert_int_eq(rlp_parse(longer, out.len + 1, &item, NULL), OL_EFORMAT);
+        free(longer);
         free(out.data);
         free(made);
         free(again);

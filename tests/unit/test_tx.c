@@ -63,6 +63,15 @@ START_TEST(test_refused)
     for (size_t cut = 0; cut < len; cut++)
         ck_assert_int_ne(tx_parse(out, cut, secp, &back, sender, hash, NULL), 0);
     ck_assert_int_ne(tx_parse(out, len + 1, secp, &back, sender, hash, NULL), 0);
+    struct rlp list; /* an item behind the signature, in a list that is right otherwise */
+    uint8_t longer[520] = {2};
+    struct rlp_writer w;
+    ck_assert_int_eq(rlp_parse(out + 1, len - 1, &list, NULL), 0);
+    rlp_writer_init(&w, longer + 1, sizeof longer - 1);
+    rlp_put_raw(&w, list.data, list.len);
+    rlp_put_u64(&w, 0);
+    rlp_list_close(&w, 0);
+    ck_assert_int_eq(tx_parse(longer, 1 + w.len, secp, &back, sender, hash, NULL), OL_EFORMAT);
     for (size_t at = 0; at < len; at++) { /* any byte changed: refused, or someone else's */
         out[at] ^= 0x01;
         ck_assert(tx_parse(out, len, secp, &back, sender, hash, NULL) != 0 || memcmp(sender, signer, 20) != 0);
