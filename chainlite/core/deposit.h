@@ -1,6 +1,6 @@
 /* OP-stack deposit transactions (type 0x7E) and the L1 attributes that the first of each block carries (OP specs:
- * deposits, Ecotone, Isthmus and Jovian L1 attributes). They have no signature: they count because the transactions root
- * covers them and because of their sender. Pure. */
+ * deposits, Ecotone, Isthmus and Jovian L1 attributes). They have no signature: they count because the transactions
+ * root covers them and because of their sender. Pure. */
 #ifndef OPENLORA_CORE_DEPOSIT_H
 #define OPENLORA_CORE_DEPOSIT_H
 
@@ -24,7 +24,7 @@ struct deposit {
     bool create; /* no `to` */
     wei_t mint_wei, value_wei;
     uint64_t gas;
-    bool is_system; /* false since Regolith */
+    bool is_system;      /* false since Regolith */
     const uint8_t *data; /* borrows the input */
     size_t data_len;
 };

@@ -7,10 +7,8 @@
 enum { REGISTRY_V1_ANCHORS = 1, ORACLE_OUTPUTS = 3 };
 
 static const struct dispute_layout layouts[] = {
-    {"fault-1", 103, 2, 3, 5, 6, 10, 0, false},
-    {"super-fault", 103, 2, 3, 5, 6, 9, 0, true},
-    {"succinct-lite", 103, 2, 3, 5, 6, 9, 0, false},
-    {"permissioned-2", 103, 2, 3, 5, 6, 10, 0, true},
+    {"fault-1", 103, 2, 3, 5, 6, 10, 0, false},      {"super-fault", 103, 2, 3, 5, 6, 9, 0, true},
+    {"succinct-lite", 103, 2, 3, 5, 6, 9, 0, false}, {"permissioned-2", 103, 2, 3, 5, 6, 10, 0, true},
     {"aggregate", 103, 2, 3, 5, 6, 0, 18, false},
 };
 
@@ -124,8 +122,8 @@ enum {
     TYPE_BYTES = 4,
 };
 
-int dispute_code(const struct dispute_layout *layout, const uint8_t *code, size_t n, const uint8_t code_hash[HASH_BYTES],
-                 struct dispute_code *out, struct err *e)
+int dispute_code(const struct dispute_layout *layout, const uint8_t *code, size_t n,
+                 const uint8_t code_hash[HASH_BYTES], struct dispute_code *out, struct err *e)
 {
     uint8_t hash[HASH_BYTES];
     size_t fixed = FIXED_ARGUMENT_BYTES + (layout->typed_code ? TYPE_BYTES : 0);
@@ -168,8 +166,8 @@ enum dispute_verdict dispute_judge(const struct dispute_facts *f, const char **w
     bool resolved = f->game.status == GAME_DEFENDER_WINS && f->game.resolved_at != 0;
     /* now > resolved_at + delay, without overflow */
     bool waited = resolved && f->now > f->game.resolved_at && f->now - f->game.resolved_at > f->finality_delay_s;
-    *why = !resolved ? "the game is not resolved"
-           : !waited ? "the finality delay has not passed"
+    *why = !resolved   ? "the game is not resolved"
+           : !waited   ? "the finality delay has not passed"
            : f->paused ? "the chain's contracts are paused"
                        : "";
     return waited && !f->paused ? DISPUTE_ANCHORED : DISPUTE_PROPOSED;

@@ -1,6 +1,6 @@
-/* Whether L1 stands behind an OP-stack output root: DisputeGameFactory, AnchorStateRegistry and the game itself, read as
- * proven storage words; and the older L2OutputOracle. The contracts' layouts differ by version, so they are data: a chain
- * names its own. Nothing here reads L1: words and code come from proofs (mpt.h). Pure. */
+/* Whether L1 stands behind an OP-stack output root: DisputeGameFactory, AnchorStateRegistry and the game itself, read
+ * as proven storage words; and the older L2OutputOracle. The contracts' layouts differ by version, so they are data: a
+ * chain names its own. Nothing here reads L1: words and code come from proofs (mpt.h). Pure. */
 #ifndef OPENLORA_CORE_DISPUTE_H
 #define OPENLORA_CORE_DISPUTE_H
 
@@ -14,18 +14,19 @@
 
 struct dispute_layout { /* slots, and offsets in bytes from a slot's low end */
     const char *name;
-    uint64_t factory_games;                                   /* DisputeGameFactory._disputeGames: a mapping */
-    uint64_t registry_anchor_game, registry_starting_root;    /* AnchorStateRegistry; root, then its number behind it */
-    uint64_t registry_blacklist;                              /* mapping of games */
-    uint64_t registry_respected;                              /* u32 game type; u64 retirement timestamp above it */
-    uint64_t game_respected;                                  /* the game's wasRespectedGameTypeWhenCreated… */
+    uint64_t factory_games;                                /* DisputeGameFactory._disputeGames: a mapping */
+    uint64_t registry_anchor_game, registry_starting_root; /* AnchorStateRegistry; root, then its number behind it */
+    uint64_t registry_blacklist;                           /* mapping of games */
+    uint64_t registry_respected;                           /* u32 game type; u64 retirement timestamp above it */
+    uint64_t game_respected;                               /* the game's wasRespectedGameTypeWhenCreated… */
     unsigned game_respected_offset;
-    bool typed_code; /* the game's code holds its type before the extra data (factories that clone with game arguments) */
+    bool typed_code; /* the game's code holds its type before the extra data (factories that clone with game arguments)
+                      */
 };
 
 /* Starting points; a chain may run any version, so check its contracts before use. NULL when not known.
- * "fault-1": FaultDisputeGame 1.x. "super-fault": SuperFaultDisputeGame. "succinct-lite": OP Succinct's. "permissioned-2":
- * PermissionedDisputeGame 2.x. "aggregate": Base's AggregateVerifier. All with registry 3.x. */
+ * "fault-1": FaultDisputeGame 1.x. "super-fault": SuperFaultDisputeGame. "succinct-lite": OP Succinct's.
+ * "permissioned-2": PermissionedDisputeGame 2.x. "aggregate": Base's AggregateVerifier. All with registry 3.x. */
 const struct dispute_layout *dispute_layout(const char *name);
 
 /* Factory: the key of a game whose type, root and extra data are known, the slot of its entry, the entry. */
@@ -55,11 +56,11 @@ struct dispute_game {
 int dispute_game(const uint8_t word[32], struct dispute_game *out, struct err *);
 bool dispute_game_respected(const struct dispute_layout *, const uint8_t word[32]);
 
-/* A game's code is a clone that delegates to its implementation and carries its arguments; root and number of a game are
- * nowhere else on chain. code_hash: from the game's proven account. */
+/* A game's code is a clone that delegates to its implementation and carries its arguments; root and number of a game
+ * are nowhere else on chain. code_hash: from the game's proven account. */
 struct dispute_code { /* borrows the code */
     uint8_t implementation[ADDRESS_BYTES], creator[ADDRESS_BYTES], root[HASH_BYTES], l1_head[HASH_BYTES];
-    uint32_t game_type; /* with typed_code */
+    uint32_t game_type;   /* with typed_code */
     const uint8_t *extra; /* its first word is the sequence number of most games; game arguments may follow */
     size_t extra_len;
 };

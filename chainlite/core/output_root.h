@@ -1,5 +1,5 @@
-/* What OP-stack chains claim on L1: output roots (version 0) and super roots (version 1) (OP specs: proposals, interop).
- * Pure. */
+/* What OP-stack chains claim on L1: output roots (version 0) and super roots (version 1) (OP specs: proposals,
+ * interop). Pure. */
 #ifndef OPENLORA_CORE_OUTPUT_ROOT_H
 #define OPENLORA_CORE_OUTPUT_ROOT_H
 
@@ -22,8 +22,8 @@ struct super_chain { /* one chain's output root at the super root's timestamp */
     uint8_t output_root[HASH_BYTES];
 };
 
-/* Chains by ascending id, at least one; else OL_EINVAL. timestamp: Unix seconds; each output root is that of the chain's
- * last block at or before it. */
+/* Chains by ascending id, at least one; else OL_EINVAL. timestamp: Unix seconds; each output root is that of the
+ * chain's last block at or before it. */
 int super_root_v1(uint64_t timestamp, const struct super_chain *, size_t n, uint8_t out[HASH_BYTES], struct err *);
 
 #endif

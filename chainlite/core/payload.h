@@ -42,14 +42,15 @@ struct payload { /* borrows the bytes */
     size_t extra_len;
     const uint8_t *transactions; /* the SSZ list: offsets, then the transactions */
     size_t transactions_len, n_transactions;
-    uint64_t number, timestamp; /* height; Unix seconds */
+    uint64_t number, timestamp;     /* height; Unix seconds */
     uint8_t block_hash[HASH_BYTES]; /* as claimed */
 };
 
 int payload_parse(const uint8_t *payload, size_t n, enum payload_version, struct payload *out, struct err *);
 /* Transaction `index` < n_transactions; a deposit comes first (deposit.h). */
 void payload_transaction(const struct payload *, size_t index, const uint8_t **data, size_t *len);
-/* Makes the header (its RLP in `rlp`, which *out borrows), checks it against the rules and its hash against the claim. */
+/* Makes the header (its RLP in `rlp`, which *out borrows), checks it against the rules and its hash against the claim.
+ */
 int payload_header(const struct payload *, const struct header_rules *, uint8_t rlp[PAYLOAD_HEADER_BYTES],
                    size_t *rlp_len, struct header *out, struct err *);
 /* now: Unix seconds. OL_EFORMAT when older or newer than gossip may be. */

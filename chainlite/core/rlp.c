@@ -101,8 +101,8 @@ int rlp_next_bytes(struct rlp_reader *r, uint8_t *out, size_t n, struct err *e)
     if (rc)
         return rc;
     if (item.list || item.len != n)
-        return err_set(e, OL_EFORMAT, "rlp", "%s of %zu bytes where %zu bytes should be", item.list ? "a list" : "a string",
-                       item.len, n);
+        return err_set(e, OL_EFORMAT, "rlp", "%s of %zu bytes where %zu bytes should be",
+                       item.list ? "a list" : "a string", item.len, n);
     memcpy(out, item.data, n);
     return 0;
 }

@@ -11,7 +11,7 @@ typedef unsigned __int128 wei_t;
 enum { WEI_TEXT_BYTES = 40 }; /* 39 digits and NUL */
 
 void wei_format(wei_t, char out[WEI_TEXT_BYTES]);               /* decimal, no separators */
-bool wei_parse(const char *text, wei_t *out);                   /* decimal digits only, no sign; false: malformed or > 2^128-1 */
+bool wei_parse(const char *text, wei_t *out);                   /* digits only; false: malformed or over 128 bits */
 void wei_to_be16(wei_t, uint8_t out[16]);
 wei_t wei_from_be16(const uint8_t in[16]);
 void wei_to_be32(wei_t, uint8_t out[32]);                       /* an EVM word */

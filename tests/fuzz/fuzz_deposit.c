@@ -1,4 +1,5 @@
-/* Deposit transactions. Input: the bytes. The source hash is made right, so that the attributes behind it are reached. */
+/* Deposit transactions. Input: the bytes. The source hash is made right, so that the attributes behind it are reached.
+ */
 #include "chainlite/core/deposit.h"
 #include "chainlite/core/fees.h"
 

@@ -1,4 +1,5 @@
-/* Block headers. Input: a byte that chooses the fork, then the RLP. What the rules of a fork accept, plain rules accept. */
+/* Block headers. Input: a byte that chooses the fork, then the RLP. What the rules of a fork accept, plain rules
+ * accept. */
 #include "chainlite/core/header.h"
 #include "chainlite/core/output_root.h"
 

@@ -1,5 +1,5 @@
-/* Gossip. Input: a byte that chooses the version and whether what follows is a snappy block, then the message. The claimed
- * block hash is set to the right one, so that a well-formed block is accepted. */
+/* Gossip. Input: a byte that chooses the version and whether what follows is a snappy block, then the message. The
+ * claimed block hash is set to the right one, so that a well-formed block is accepted. */
 #include "chainlite/core/payload.h"
 #include "chainlite/core/snappy.h"
 

@@ -1,5 +1,5 @@
-/* Signed transactions. Input: the bytes. What is accepted has one encoding: signing it again with any key gives bytes of
- * the same fields. */
+/* Signed transactions. Input: the bytes. What is accepted has one encoding: signing it again with any key gives bytes
+ * of the same fields. */
 #include "chainlite/core/tx.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-// For test_chain_codecs.py: random requests of tests/tools/chain_dump.c with the answers that viem gives, one pair a line
-// with a tab between. The same seed gives the same lines.
+// For test_chain_codecs.py: random requests of tests/tools/chain_dump.c with the answers that viem gives, one pair a
+// line with a tab between. The same seed gives the same lines.
 //   node chain_vectors.mjs PATH_TO_VIEM COUNT SEED
 import {pathToFileURL} from 'node:url'
 
@@ -81,7 +81,8 @@ const requests = {
         const key = secret(), maxFeePerGas = some(128), maxPriorityFeePerGas = maxFeePerGas >> BigInt(below(64))
         const tx = {type: 'eip1559', chainId: Number(some(48)) + 1, nonce: Number(some(48)), maxPriorityFeePerGas,
                     maxFeePerGas, gas: some(64), to: below(8) ? address() : null, value: some(128), data: hex(length())}
-        const words = [key, tx.chainId, tx.nonce, maxPriorityFeePerGas, maxFeePerGas, tx.gas, tx.to ?? '-', tx.value, tx.data]
+        const words = [key, tx.chainId, tx.nonce, maxPriorityFeePerGas, maxFeePerGas, tx.gas, tx.to ?? '-', tx.value,
+                       tx.data]
         return [words, await privateKeyToAccount(key).signTransaction(tx)]
     },
     async parse() {

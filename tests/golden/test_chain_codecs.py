@@ -1,5 +1,5 @@
-"""Keccak, keys, signatures, RLP, ABI, EIP-712, transactions: random cases, byte for byte as viem gives them; and a few as
-cast gives them, a third implementation."""
+"""Keccak, keys, signatures, RLP, ABI, EIP-712, transactions: random cases, byte for byte as viem gives them; and a
+few as cast gives them, a third implementation."""
 
 import collections
 import os
@@ -28,7 +28,8 @@ def cast(*words: str) -> str:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_as_viem(seed: int) -> None:
     script = Path(__file__).with_name("chain_vectors.mjs")
-    vectors = subprocess.run(["node", script, MODULES, str(COUNT), str(seed)], stdout=subprocess.PIPE, check=True, text=True)
+    vectors = subprocess.run(["node", script, MODULES, str(COUNT), str(seed)], stdout=subprocess.PIPE, check=True,
+                             text=True)
     pairs = [line.split("\t") for line in vectors.stdout.splitlines()]
     answers = dump([request for request, _ in pairs])
     assert len(answers) == len(pairs)
@@ -44,7 +45,7 @@ def test_as_cast() -> None:
     assert dump([f"address {SECRET}"])[0] == cast("wallet", "address", "--private-key", SECRET).lower()
     created = cast("compute-address", to, "--nonce", "129").split()[-1].lower()
     assert dump([f"create {to} 129"]) == [created]
-    transaction = cast("mktx", to, "transfer(address,uint256)", contract, "7", "--private-key", SECRET, "--chain", "31337",
-                       "--nonce", "3", "--gas-limit", "60000", "--gas-price", "2000000000", "--priority-gas-price", "1")
+    transaction = cast("mktx", to, "transfer(address,uint256)", contract, "7", "--private-key", SECRET, "--chain",
+                       "31337", "--nonce", "3", "--gas-limit", "60000", "--gas-price", "2000000000", "--priority-gas-price", "1")
     data = cast("calldata", "transfer(address,uint256)", contract, "7")
     assert dump([f"tx {SECRET} 31337 3 1 2000000000 60000 {to} 0 {data}"]) == [transaction]

@@ -4,7 +4,8 @@
  *   sign SECRET DIGEST                 r s v
  *   recover DIGEST SIGNATURE           address
  *   rlp TOKENS…                        "[", "]" and byte strings
- *   abi U64 I64 U128 BOOL ADDRESS WORD BYTES BYTES   call data of f(uint64,int64,uint128,bool,address,bytes32,bytes,string)
+ *   abi U64 I64 U128 BOOL ADDRESS WORD BYTES BYTES   call data of f(uint64,int64,uint128,bool,
+ *                                      address,bytes32,bytes,string)
  *   eip712 CHAIN CONTRACT U64 I64 U128 ADDRESS WORD BYTES   digest of Mixed in the domain ("Golden", "1")
  *   tx SECRET CHAIN NONCE TIP CAP GAS TO VALUE BYTES   signed transaction; TO "-" creates
  *   parse BYTES                        sender, hash and the fields of a signed transaction

@@ -24,12 +24,27 @@ static inline size_t header_of_json(const json_t *block, uint8_t *out, size_t ca
     static const struct {
         const char *name;
         bool number;
-    } fields[] = {{"parentHash", false},     {"sha3Uncles", false},    {"miner", false},         {"stateRoot", false},
-                  {"transactionsRoot", false}, {"receiptsRoot", false},  {"logsBloom", false},     {"difficulty", true},
-                  {"number", true},          {"gasLimit", true},       {"gasUsed", true},        {"timestamp", true},
-                  {"extraData", false},      {"mixHash", false},       {"nonce", false},         {"baseFeePerGas", true},
-                  {"withdrawalsRoot", false}, {"blobGasUsed", true},    {"excessBlobGas", true},
-                  {"parentBeaconBlockRoot", false}, {"requestsHash", false}};
+    } fields[] = {{"parentHash", false},
+                  {"sha3Uncles", false},
+                  {"miner", false},
+                  {"stateRoot", false},
+                  {"transactionsRoot", false},
+                  {"receiptsRoot", false},
+                  {"logsBloom", false},
+                  {"difficulty", true},
+                  {"number", true},
+                  {"gasLimit", true},
+                  {"gasUsed", true},
+                  {"timestamp", true},
+                  {"extraData", false},
+                  {"mixHash", false},
+                  {"nonce", false},
+                  {"baseFeePerGas", true},
+                  {"withdrawalsRoot", false},
+                  {"blobGasUsed", true},
+                  {"excessBlobGas", true},
+                  {"parentBeaconBlockRoot", false},
+                  {"requestsHash", false}};
     struct rlp_writer w;
     rlp_writer_init(&w, out, cap);
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
@@ -67,8 +82,7 @@ static inline size_t payload_of_json(const json_t *block, uint8_t *out, size_t c
     const json_t *txs = json_object_get(block, "transactions");
     size_t extra = strlen(text_at(block, "extraData")) / 2 - 1, list = 0, n = json_array_size(txs), i;
     json_t *tx;
-    json_array_foreach(txs, i, tx)
-        list += 4 + strlen(json_string_value(tx)) / 2 - 1;
+    json_array_foreach(txs, i, tx) list += 4 + strlen(json_string_value(tx)) / 2 - 1;
     ck_assert_uint_le(32 + 560 + extra + list, cap);
     uint8_t *at = copy_at(out, block, "parentBeaconBlockRoot");
     static const char *const hashes[] = {"parentHash", "miner", "stateRoot", "receiptsRoot", "logsBloom", "mixHash"};
@@ -87,11 +101,13 @@ static inline size_t payload_of_json(const json_t *block, uint8_t *out, size_t c
     at = copy_at(at, block, "withdrawalsRoot");
     at = copy_at(at, block, "extraData");
     size_t offset = 4 * n;
-    json_array_foreach(txs, i, tx) {
+    json_array_foreach(txs, i, tx)
+    {
         at = put_le(at, offset, 4);
         offset += strlen(json_string_value(tx)) / 2 - 1;
     }
-    json_array_foreach(txs, i, tx) {
+    json_array_foreach(txs, i, tx)
+    {
         struct bytes b = bytes_of_hex(json_string_value(tx));
         memcpy(at, b.data, b.len);
         at += b.len;

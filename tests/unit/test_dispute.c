@@ -1,15 +1,15 @@
-/* Dispute games: a game of a public devnet (code, arguments, slot 0), slots as cast computes them, and every condition of
- * the registry turned off in turn. */
+/* Dispute games: a game of a public devnet (code, arguments, slot 0), slots as cast computes them, and every condition
+ * of the registry turned off in turn. */
 #include "unit/vectors.h"
 #include "chainlite/core/dispute.h"
 #include "chainlite/core/mpt.h"
 
 /* A game on a devnet, from a state dump in the tests of Conflux (conflux-rust). */
 static const char game_code[] =
-    "36602c57343d527f9e4ac34f21c619cefc926c8bd93b54bf5a39c7ab2127a895af1cc0691d7e3dff593da1005b363d3d373d3d3d3d610076806062"
-    "363936013d732efa42b7d7591cbf436cce4973f900d8314c86dd5af43d3d93803e606057fd5bf34ad30ecfb92b9311a853d296c515fb0d6505d89c"
-    "68db32372fd77e57b0879f97224bb89dac59e267486b38ee20309c8cc1acfb854eb9303a31c50a42f48a8fcc63b84d60abf8c5408ea569569af66c"
-    "0cc3a76f6e00000000000000000000000000000000000000000000000000000000000af9ac0076";
+    "36602c57343d527f9e4ac34f21c619cefc926c8bd93b54bf5a39c7ab2127a895af1cc0691d7e3dff593da1005b363d3d373d3d3d3d610076"
+    "806062363936013d732efa42b7d7591cbf436cce4973f900d8314c86dd5af43d3d93803e606057fd5bf34ad30ecfb92b9311a853d296c515"
+    "fb0d6505d89c68db32372fd77e57b0879f97224bb89dac59e267486b38ee20309c8cc1acfb854eb9303a31c50a42f48a8fcc63b84d60abf8"
+    "c5408ea569569af66c0cc3a76f6e00000000000000000000000000000000000000000000000000000000000af9ac0076";
 static const char game_code_hash[] = "be6e2f7cdf118a0b2092927e0a0cf4a54316165ac5172bcda327939e04c9818f";
 
 START_TEST(test_code)
@@ -55,7 +55,8 @@ START_TEST(test_words)
     const struct dispute_layout *layout = dispute_layout("fault-1"), *aggregate = dispute_layout("aggregate");
     ck_assert(layout && aggregate && !dispute_layout("none"));
     /* slot 0 of the same game: made, not resolved, initialised */
-    struct bytes slot0 = bytes_of_hex("0100" "0000000000000000"
+    struct bytes slot0 = bytes_of_hex("0100"
+                                      "0000000000000000"
                                       "00000000686f559c");
     memset(word, 0, 32);
     memcpy(word + 32 - slot0.len, slot0.data, slot0.len);
@@ -123,9 +124,12 @@ static void judged(const struct dispute_facts *f, enum dispute_verdict expected,
 
 START_TEST(test_judge)
 {
-    const struct dispute_facts good = {.registered = true, .respected_at_creation = true,
-                                       .game = {1000, 2000, GAME_DEFENDER_WINS}, .retirement_timestamp = 999,
-                                       .finality_delay_s = 500, .now = 2501};
+    const struct dispute_facts good = {.registered = true,
+                                       .respected_at_creation = true,
+                                       .game = {1000, 2000, GAME_DEFENDER_WINS},
+                                       .retirement_timestamp = 999,
+                                       .finality_delay_s = 500,
+                                       .now = 2501};
     struct dispute_facts f = good;
     judged(&f, DISPUTE_ANCHORED, "");
     f.registered = false;

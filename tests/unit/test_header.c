@@ -113,7 +113,8 @@ START_TEST(test_fork_contents)
         int r = wrong[i].recorded;
         ck_assert_msg(parse_with(recorded[r].name, recorded[r].fork, wrong[i].key, wrong[i].value, &e) == OL_EFORMAT,
                       "%s of %s may be %s", wrong[i].key, recorded[r].name, wrong[i].value);
-        ck_assert_msg(!wrong[i].value || strstr(e.message, wrong[i].key) || strstr(e.message, "fields"), "%s", e.message);
+        ck_assert_msg(!wrong[i].value || strstr(e.message, wrong[i].key) || strstr(e.message, "fields"), "%s",
+                      e.message);
     }
     ck_assert_int_eq(parse_with(recorded[1].name, FORK_ISTHMUS, "withdrawalsRoot", hash, &e), 0);
     ck_assert_int_eq(parse_with(recorded[2].name, FORK_JOVIAN, "blobGasUsed", "0x7", &e), 0);

@@ -41,7 +41,8 @@ static void check_key(const uint8_t *key, size_t key_len, const struct trie_entr
         uint8_t *node = (uint8_t *)t.proof[i].data;
         for (size_t at = 0; at < t.proof[i].len; at++) {
             node[at] ^= 1;
-            ck_assert_int_eq(mpt_verify(root, key, key_len, t.proof, t.n_proof, &found, &value, &len, NULL), OL_EFORMAT);
+            ck_assert_int_eq(mpt_verify(root, key, key_len, t.proof, t.n_proof, &found, &value, &len, NULL),
+                             OL_EFORMAT);
             node[at] ^= 1;
         }
     }
@@ -87,15 +88,15 @@ static void check_file(const char *path, bool secure)
     json_t *root = vectors_load(path), *vector, *value;
     const char *name, *key;
     size_t i;
-    json_object_foreach(root, name, vector) {
+    json_object_foreach(root, name, vector)
+    {
         const json_t *in = json_object_get(vector, "in");
         t.n = 0;
         if (json_is_array(in)) {
             json_array_foreach(in, i, value)
                 set_text(json_string_value(json_array_get(value, 0)), json_array_get(value, 1), secure);
         } else {
-            json_object_foreach((json_t *)in, key, value)
-                set_text(key, value, secure);
+            json_object_foreach((json_t *)in, key, value) set_text(key, value, secure);
         }
         check_trie(name, json_string_value(json_object_get(vector, "root")));
     }
@@ -120,12 +121,21 @@ END_TEST
 /* Forms that no honest trie has, under their right hash. */
 START_TEST(test_malformed)
 {
-    static const char *const nodes[] = {
-        "c600c482201241", /* an extension without a path above a leaf */
-        "c30081ff", "c2c0c0", "c24041", "c22080", "c28041", "c2c021", /* paths and targets */
-        "c3202121", "c0",     "80",     "8412345678",                    /* neither a branch nor a path */
-        "c22120", "c88220218421212121",                                  /* dirty padding; another key's leaf */
-        "d18080808080808080808080808080808080ff", "d2808080808080808080808080808080808080"};
+    static const char *const nodes[] = {"c600c482201241", /* an extension without a path above a leaf */
+                                        "c30081ff",
+                                        "c2c0c0",
+                                        "c24041",
+                                        "c22080",
+                                        "c28041",
+                                        "c2c021", /* paths and targets */
+                                        "c3202121",
+                                        "c0",
+                                        "80",
+                                        "8412345678", /* neither a branch nor a path */
+                                        "c22120",
+                                        "c88220218421212121", /* dirty padding; another key's leaf */
+                                        "d18080808080808080808080808080808080ff",
+                                        "d2808080808080808080808080808080808080"};
     const uint8_t key[1] = {0x12};
     for (size_t i = 0; i < sizeof nodes / sizeof *nodes; i++) {
         struct bytes node = bytes_of_hex(nodes[i]);
@@ -209,5 +219,6 @@ END_TEST
 
 int main(void)
 {
-    return RUN_SUITE("mpt", test_published, test_published_secure, test_malformed, test_embedded, test_empty, test_slots);
+    return RUN_SUITE("mpt", test_published, test_published_secure, test_malformed, test_embedded, test_empty,
+                     test_slots);
 }

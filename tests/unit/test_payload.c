@@ -1,5 +1,5 @@
-/* Gossip: a real block as a payload must give its hash, published messages decode, signing hashes as published, and what
- * a hostile sender may change is refused. */
+/* Gossip: a real block as a payload must give its hash, published messages decode, signing hashes as published, and
+ * what a hostile sender may change is refused. */
 #include "unit/chain_json.h"
 #include "chainlite/core/deposit.h"
 #include "chainlite/core/payload.h"
@@ -14,7 +14,8 @@ START_TEST(test_blocks)
     json_t *block;
     const char *name;
     int n_blocks = 0;
-    json_object_foreach(json_object_get(root, "blocks"), name, block) {
+    json_object_foreach(json_object_get(root, "blocks"), name, block)
+    {
         struct payload p;
         struct header h;
         struct deposit d;
@@ -29,14 +30,16 @@ START_TEST(test_blocks)
         ck_assert(h.number == p.number && h.timestamp == p.timestamp && h.number == quantity_at(block, "number"));
         ck_assert_uint_eq(p.n_transactions, json_array_size(json_object_get(block, "transactions")));
         payload_transaction(&p, 0, &tx, &tx_len);
-        ck_assert_msg(deposit_parse(tx, tx_len, &d, &e) == 0 && deposit_l1_attributes(&d, &a, &e) == 0, "%s", e.message);
+        ck_assert_msg(deposit_parse(tx, tx_len, &d, &e) == 0 && deposit_l1_attributes(&d, &a, &e) == 0, "%s",
+                      e.message);
         ck_assert(a.form == ATTRIBUTES_ISTHMUS && a.base_fee_wei > 0 && a.timestamp <= p.timestamp);
         ck_assert_int_eq(payload_header(&p, &older, rlp, &rlp_len, &h, NULL), OL_EFORMAT);
         n_blocks++;
         for (size_t at = 0; at < len; at++) { /* every byte is part of the block, so of its hash */
             bytes[at] ^= 1;
             if (payload_parse(bytes, len, PAYLOAD_V4, &p, NULL) == 0)
-                ck_assert_msg(payload_header(&p, &rules, rlp, &rlp_len, &h, NULL) == OL_EFORMAT, "%s: byte %zu", name, at);
+                ck_assert_msg(payload_header(&p, &rules, rlp, &rlp_len, &h, NULL) == OL_EFORMAT, "%s: byte %zu", name,
+                              at);
             bytes[at] ^= 1;
         }
         for (size_t cut = 0; cut < len; cut += cut < 700 ? 1 : 97)
@@ -52,7 +55,8 @@ START_TEST(test_messages)
 {
     static const uint64_t times[] = {1725271882, 1708427627, 1708427461, 1741842007};
     for (int v = PAYLOAD_V1; v <= PAYLOAD_V4; v++) {
-        struct bytes block = bytes_of_hex(json_string_value(json_array_get(json_object_get(root, "gossip"), (size_t)v - 1)));
+        struct bytes block =
+            bytes_of_hex(json_string_value(json_array_get(json_object_get(root, "gossip"), (size_t)v - 1)));
         size_t len, claimed, payload_len;
         const uint8_t *payload;
         uint8_t signer[20];
@@ -62,7 +66,8 @@ START_TEST(test_messages)
         ck_assert_msg(snappy_decode(block.data, block.len, plain, sizeof plain, &len, &e) == 0, "%s", e.message);
         ck_assert_uint_eq(len, claimed);
         ck_assert_int_eq(snappy_decode(block.data, block.len, plain, claimed - 1, &len, NULL), OL_ELIMIT);
-        ck_assert_msg(payload_signer(plain, claimed, 10, secp, signer, &payload, &payload_len, &e) == 0, "%s", e.message);
+        ck_assert_msg(payload_signer(plain, claimed, 10, secp, signer, &payload, &payload_len, &e) == 0, "%s",
+                      e.message);
         int rc = payload_parse(payload, payload_len, (enum payload_version)v, &p, &e);
         /* these messages have no transactions, as no real block has; the rest of them is in order */
         ck_assert_msg(rc == OL_EFORMAT && strstr(e.message, "without transactions"), "version %d: %s", v, e.message);
@@ -95,9 +100,11 @@ START_TEST(test_signatures)
     secp_address(secp, key, address, NULL);
     ck_assert_int_eq(payload_signer(message, 97, 10, secp, signer, &payload, &len, NULL), 0);
     ck_assert(memcmp(signer, address, 20) == 0 && payload == message + 65 && len == 32);
-    ck_assert(payload_signer(message, 97, 11, secp, signer, &payload, &len, NULL) != 0 || memcmp(signer, address, 20) != 0);
+    ck_assert(payload_signer(message, 97, 11, secp, signer, &payload, &len, NULL) != 0 ||
+              memcmp(signer, address, 20) != 0);
     message[64] = 27;
-    ck_assert(payload_signer(message, 97, 10, secp, signer, &payload, &len, &e) == OL_EFORMAT && strstr(e.message, "parity"));
+    ck_assert(payload_signer(message, 97, 10, secp, signer, &payload, &len, &e) == OL_EFORMAT &&
+              strstr(e.message, "parity"));
     ck_assert_int_eq(payload_signer(message, 65, 10, secp, signer, &payload, &len, NULL), OL_EFORMAT);
     free(inner.data);
 }
@@ -108,8 +115,13 @@ START_TEST(test_time)
     static const struct {
         uint64_t timestamp, now;
         int rc;
-    } cases[] = {{1000, 1000, 0}, {1000, 1060, 0}, {1000, 1061, OL_EFORMAT}, {1005, 1000, 0}, {1006, 1000, OL_EFORMAT},
-                 {0, UINT64_MAX, OL_EFORMAT}, {UINT64_MAX, 0, OL_EFORMAT}};
+    } cases[] = {{1000, 1000, 0},
+                 {1000, 1060, 0},
+                 {1000, 1061, OL_EFORMAT},
+                 {1005, 1000, 0},
+                 {1006, 1000, OL_EFORMAT},
+                 {0, UINT64_MAX, OL_EFORMAT},
+                 {UINT64_MAX, 0, OL_EFORMAT}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         ck_assert_int_eq(payload_check_time(cases[i].timestamp, cases[i].now, NULL), cases[i].rc);
     ck_assert(payload_version_of(FORK_BEDROCK) == PAYLOAD_V1 && payload_version_of(FORK_CANYON) == PAYLOAD_V2 &&
@@ -125,19 +137,19 @@ START_TEST(test_snappy)
     } cases[] = {
         {"00", ""},
         {"0308616263", "abc"},
-        {"0a0061250100000000", NULL},           /* an element too short for its length */
-        {"0a00611a0100", NULL},                 /* 1 + 7 is not 10 */
-        {"0800611a0100", "aaaaaaaa"},           /* literal a, copy of 7 from 1 back (two-byte offset) */
-        {"0800610d01", "aaaaaaaa"},             /* the same, short form */
-        {"0800611b01000000", "aaaaaaaa"},       /* the same, four-byte offset */
-        {"04f00361626364", "abcd"},             /* literal with a length byte */
-        {"04f4030061626364", "abcd"},           /* … with two */
-        {"04fc0300000061626364", "abcd"},       /* … with four */
-        {"0800611a0200", NULL},                 /* from before the start */
-        {"0800611a0000", NULL},                 /* from nowhere */
-        {"04086162", NULL},                     /* literal behind the end */
-        {"0208616263", NULL},                   /* more than said */
-        {"0408616263", NULL},                   /* less than said */
+        {"0a0061250100000000", NULL},     /* an element too short for its length */
+        {"0a00611a0100", NULL},           /* 1 + 7 is not 10 */
+        {"0800611a0100", "aaaaaaaa"},     /* literal a, copy of 7 from 1 back (two-byte offset) */
+        {"0800610d01", "aaaaaaaa"},       /* the same, short form */
+        {"0800611b01000000", "aaaaaaaa"}, /* the same, four-byte offset */
+        {"04f00361626364", "abcd"},       /* literal with a length byte */
+        {"04f4030061626364", "abcd"},     /* … with two */
+        {"04fc0300000061626364", "abcd"}, /* … with four */
+        {"0800611a0200", NULL},           /* from before the start */
+        {"0800611a0000", NULL},           /* from nowhere */
+        {"04086162", NULL},               /* literal behind the end */
+        {"0208616263", NULL},             /* more than said */
+        {"0408616263", NULL},             /* less than said */
         {"", NULL},
         {"80", NULL},
         {"808080808000", NULL},
