@@ -110,10 +110,14 @@ contract Registry is IRegistry {
     }
 
     modifier onlyItemOwner(bytes32 item) {
+        _requireItemOwner(item);
+        _;
+    }
+
+    function _requireItemOwner(bytes32 item) private view {
         address owner = _items[item].owner;
         if (owner == address(0)) revert UnknownItem(item);
         if (msg.sender != owner) revert OnlyItemOwner(owner);
-        _;
     }
 
     // ---- items and versions ----

@@ -3,6 +3,7 @@ pragma solidity 0.8.30;
 
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {Test} from "forge-std/Test.sol";
+import {Rules} from "src/Rules.sol";
 import {SumTree} from "src/SumTree.sol";
 import "src/Types.sol";
 
@@ -47,6 +48,18 @@ contract Hashes {
     {
         (root.hash, root.sum, before) = SumTree.fold(count, leaf.hash, leaf.sum, path);
     }
+
+    function fee(Price calldata price_, BillingProof calldata proof_) external pure returns (uint256, uint256) {
+        return Rules.fee(price_, proof_);
+    }
+
+    function part(uint8 role, BillingProof calldata proof_, Rows calldata rows)
+        external
+        pure
+        returns (address, uint256)
+    {
+        return Rules.part(role, proof_, rows);
+    }
 }
 
 /// tests/vectors against the contracts' hashing: somebody else's code (viem) computed the files.
@@ -55,6 +68,33 @@ contract VectorsTest is Test {
     struct Case {
         bytes value;
         bytes32 hash;
+    }
+
+    struct FeeCase {
+        bytes price;
+        uint32 promptTokens;
+        uint32 cachedTokens;
+        uint32 outputTokens;
+        uint8 status;
+        uint128 royalty;
+        uint128 compute;
+    }
+
+    struct Part {
+        uint8 role;
+        address beneficiary;
+        uint128 amount;
+    }
+
+    struct PartsCase {
+        uint128 royalty;
+        uint128 compute;
+        bytes split;
+        bytes top;
+        bool hasBase;
+        bytes base;
+        address node;
+        Part[] parts;
     }
 
     Hashes private hashes = new Hashes();
@@ -179,5 +219,66 @@ contract VectorsTest is Test {
         assertEq(root.hash, p.root.hash);
         assertEq(root.sum, p.root.sum);
         assertEq(before, p.before);
+    }
+
+    /// Functions of static structs take the structs' encodings one after the other.
+    function call(bytes memory data) private view returns (bytes memory) {
+        (bool ok, bytes memory answer) = address(hashes).staticcall(data);
+        assertTrue(ok);
+        return answer;
+    }
+
+    function test_Fees() public view {
+        FeeCase[] memory cases = abi.decode(vectors("fees", "fees"), (FeeCase[]));
+        assertGt(cases.length, 80);
+        for (uint256 i = 0; i < cases.length; i++) {
+            BillingProof memory p;
+            (p.promptTokens, p.cachedTokens) = (cases[i].promptTokens, cases[i].cachedTokens);
+            (p.outputTokens, p.status) = (cases[i].outputTokens, cases[i].status);
+            bytes memory answer = call(bytes.concat(Hashes.fee.selector, cases[i].price, abi.encode(p)));
+            (uint256 royalty, uint256 compute) = abi.decode(answer, (uint256, uint256));
+            assertEq(royalty, cases[i].royalty);
+            assertEq(compute, cases[i].compute);
+        }
+        cases = abi.decode(vectors("fees", "refused"), (FeeCase[]));
+        // No proof can carry such a fee: its field has 128 bits.
+        for (uint256 i = 0; i < cases.length; i++) {
+            BillingProof memory p;
+            (p.promptTokens, p.outputTokens, p.status) = (cases[i].promptTokens, cases[i].outputTokens, 1);
+            bytes memory answer = call(bytes.concat(Hashes.fee.selector, cases[i].price, abi.encode(p)));
+            (uint256 royalty, uint256 compute) = abi.decode(answer, (uint256, uint256));
+            assertGt(royalty + compute, type(uint128).max);
+        }
+    }
+
+    function test_Parts() public view {
+        PartsCase[] memory cases = abi.decode(vectors("fees", "parts"), (PartsCase[]));
+        assertGt(cases.length, 60);
+        for (uint256 i = 0; i < cases.length; i++) {
+            checkParts(cases[i]);
+        }
+    }
+
+    /// One answer of one token whose floor is the royalty and whose compute price gives the compute.
+    function checkParts(PartsCase memory c) private view {
+        BillingProof memory p;
+        (p.node, p.outputTokens, p.status) = (c.node, 1, 1);
+        if (c.hasBase) p.adapterVersion = "adapter";
+        Price memory price;
+        (price.floorWei, price.computeWei) = (c.royalty, c.compute * 1e6);
+        bytes memory rows = bytes.concat(abi.encode(p), abi.encode(price), c.split, c.top, c.base);
+        uint256 k = 0;
+        for (uint8 role = 1; role <= 6; role++) {
+            bytes memory answer = call(bytes.concat(Hashes.part.selector, bytes32(uint256(role)), rows));
+            (address beneficiary, uint256 amount) = abi.decode(answer, (address, uint256));
+            if (k < c.parts.length && c.parts[k].role == role) {
+                assertEq(beneficiary, c.parts[k].beneficiary);
+                assertEq(amount, c.parts[k].amount);
+                k++;
+            } else {
+                assertEq(amount, 0);
+            }
+        }
+        assertEq(k, c.parts.length);
     }
 }
