@@ -36,7 +36,7 @@ contracts_coverage() { # without the optimizer, so without the bounds on gas
 }
 
 contracts_gas() {
-    (cd "$CONTRACTS" && forge snapshot --snap gas-snapshot --check --tolerance 3 \
+    (cd "$CONTRACTS" && forge snapshot --snap gas.snap --check --tolerance 3 \
         --match-contract '^(GasTest|RegistryTest|BillingNFTTest)$' --no-match-test Fuzz)
 }
 
