@@ -41,15 +41,16 @@ static void print_checks(const struct verified *v)
         [VERIFY_OK] = "ok", [VERIFY_FAILED] = "FAILED: ", [VERIFY_UNAVAILABLE] = "not available: "};
     for (int c = 0; c < VERIFY_CHECKS; c++) {
         const struct verify_result *r = &v->report.check[c];
-        printf("%-18s %-40s %s%s\n", verify_check_name((enum verify_check)c), verify_check_purpose((enum verify_check)c),
-               said[r->outcome], r->reason);
+        printf("%-18s %-40s %s%s\n", verify_check_name((enum verify_check)c),
+               verify_check_purpose((enum verify_check)c), said[r->outcome], r->reason);
     }
 }
 
 static void print_verdict(const struct verified *v)
 {
     const bool asked = v->report.check[VERIFY_BLOCK].outcome == VERIFY_OK;
-    printf("\n%s on %s (chain %llu)\n", verdict_names[v->verdict], v->chain.name, (unsigned long long)v->chain.chain_id);
+    printf("\n%s on %s (chain %llu)\n", verdict_names[v->verdict], v->chain.name,
+           (unsigned long long)v->chain.chain_id);
     if (asked)
         printf("block %llu, %lld s old, %llu blocks behind the newest; the dispute window %s\n",
                (unsigned long long)v->place.block_number, (long long)v->place.block_age_s,
@@ -64,8 +65,8 @@ static void print_json(const struct verified *v)
     json_t *checks = json_array(), *root;
     for (int c = 0; c < VERIFY_CHECKS; c++) {
         const struct verify_result *r = &v->report.check[c];
-        json_array_append_new(checks, json_pack("{s:s,s:s,s:s}", "check", verify_check_name((enum verify_check)c), "outcome",
-                                                outcome_names[r->outcome], "reason", r->reason));
+        json_array_append_new(checks, json_pack("{s:s,s:s,s:s}", "check", verify_check_name((enum verify_check)c),
+                                                "outcome", outcome_names[r->outcome], "reason", r->reason));
     }
     root = json_pack("{s:s,s:s,s:I,s:o}", "verdict", verdict_names[v->verdict], "chain", v->chain.name, "chain_id",
                      (json_int_t)v->chain.chain_id, "checks", checks);
@@ -108,7 +109,7 @@ int command_verify(const struct command *command, int argc, char **argv)
         [VERDICT_VALID] = EXIT_OK, [VERDICT_INVALID] = EXIT_FAILED, [VERDICT_NOT_SETTLED] = EXIT_INCOMPLETE};
     const char *chain = "devnet", *url = NULL;
     bool json = false;
-    const struct option options[] = {TEXT("chain", &chain, "NAME|FILE", "the chain: a data file or the name of a known one"),
+    const struct option options[] = {TEXT("chain", &chain, "NAME|FILE", "the chain: a known one, or a data file"),
                                      TEXT("rpc", &url, "URL", "ask this endpoint whether the block is on the chain"),
                                      FLAG("json", &json, "print the checks as JSON"), OPTIONS_END};
     int words = options_parse(command, options, argc, argv, 1);

@@ -1,4 +1,4 @@
-/* JSON of the structs that a schema describes (chainlite/core/schema.h), in both directions, as docs/protocol.md notates:
+/* JSON of the structs that a schema describes (chainlite/core/schema.h), both ways, as docs/protocol.md notates:
  * no blanks, keys in the schema's order, integers up to 64 bits as JSON integers (below 2^63), wei as decimal strings,
  * bytes as 0x and lower-case hexadecimal of exactly their length.
  *
@@ -16,7 +16,8 @@
 #include <jansson.h>
 
 /* *out is zeroed first and filled; what it owns is released with schema_free. After an error it owns nothing. */
-int notation_read(const struct schema *, const json_t *value, void *out, struct err *) __attribute__((warn_unused_result));
+int notation_read(const struct schema *, const json_t *value, void *out, struct err *)
+    __attribute__((warn_unused_result));
 /* The same from text. OL_EFORMAT also for what is not JSON or has a key twice. */
 int notation_parse(const struct schema *, const char *text, size_t n, void *out, struct err *)
     __attribute__((warn_unused_result));

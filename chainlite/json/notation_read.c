@@ -9,7 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int wrong(struct err *e, const char *expected) { return err_set(e, OL_EFORMAT, "json", "%s is expected", expected); }
+static int wrong(struct err *e, const char *expected)
+{
+    return err_set(e, OL_EFORMAT, "json", "%s is expected", expected);
+}
 
 /* The lower-case digits behind "0x", or NULL. */
 static const char *hex_digits(const json_t *value, size_t *n)

@@ -162,8 +162,8 @@ int verification_parts(const struct verification *v, struct part out[MAX_PARTS_P
     struct fee fee;
     int rc = fee_by_rule(b, &fee, e);
     return rc ? rc
-              : parts_of(&fee, &b->rows.split, top_version(b), b->rows.has_adapter ? &b->rows.model : NULL, b->proof.node,
-                         out, n, e);
+              : parts_of(&fee, &b->rows.split, top_version(b), b->rows.has_adapter ? &b->rows.model : NULL,
+                         b->proof.node, out, n, e);
 }
 
 static bool same_part(const struct part *a, const struct part *b)
