@@ -40,7 +40,7 @@ static const struct field settlement_fields[] = {
     FIELD_MANY(bundle_settlement, "account_proof", account_proof, &node_element_schema, BUNDLE_MAX_NODES),
     FIELD_MANY(bundle_settlement, "storage_proof", storage_proof, &node_element_schema, BUNDLE_MAX_NODES),
 };
-static const struct schema settlement_schema = SCHEMA("settlement", bundle_settlement, settlement_fields);
+const struct schema bundle_settlement_schema = SCHEMA("settlement", bundle_settlement, settlement_fields);
 
 static const struct field bundle_fields[] = {
     FIELD_BOUNDED(bundle, VERSION, "version", version, BUNDLE_VERSION),
@@ -53,7 +53,7 @@ static const struct field bundle_fields[] = {
     FIELD_NULLABLE(bundle, "voucher", voucher, has_voucher, &signed_voucher_schema),
     FIELD_NESTED(bundle, "rows", rows, &rows_schema),
     FIELD_MANY(bundle, "parts", parts, &part_schema, MAX_PARTS_PER_RECEIPT),
-    FIELD_NULLABLE(bundle, "settlement", settlement, has_settlement, &settlement_schema),
+    FIELD_NULLABLE(bundle, "settlement", settlement, has_settlement, &bundle_settlement_schema),
     FIELD(bundle, OPEN, "informative", informative),
 };
 const struct schema bundle_schema = SCHEMA("bundle", bundle, bundle_fields);

@@ -73,7 +73,7 @@ struct bundle {
     struct bundle_settlement settlement;
     json_t *informative; /* an object; nothing in it is checked */
 };
-extern const struct schema bundle_schema;
+extern const struct schema bundle_schema, bundle_settlement_schema;
 
 struct body_receipt {
     struct proof proof;
