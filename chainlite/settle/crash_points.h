@@ -14,6 +14,14 @@
     X(recorder_signed, "proofs are signed, nothing is written")                                                        \
     X(recorder_receipt_durable, "receipts are on disk, the answer is not sent")                                        \
     X(recorder_ended, "a reservation is ended on disk, the answer is not sent")                                        \
+    X(lane_closed, "a batch is closed on disk")                                                                        \
+    X(lane_planned, "a batch's claims are planned on disk, none is signed")                                            \
+    X(lane_stored, "a transaction is on disk, not sent")                                                               \
+    X(lane_sent, "a transaction was handed to the endpoints")                                                          \
+    X(lane_mined, "a nonce is used up, its gas is not booked")                                                         \
+    X(lane_claimed, "all claims of a batch are decided, nothing else is written")                                      \
+    X(lane_body, "a batch's body is on disk, its header is not")                                                       \
+    X(lane_proven, "the proof of a batch's slot is in its file, its state is not written")                             \
     X(api_answer, "an answer of the API is made, not handed to the socket")
 
 /* openlorad's own: */

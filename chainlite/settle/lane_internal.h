@@ -1,0 +1,171 @@
+/* The lane's inside. A step: chain_read (what is), watch_batches (what became of batches), nonce_step (what is in
+ * flight), then one action: claims_step, submit_step, epoch_step, finalise_step or closing_step. */
+#ifndef OPENLORA_SETTLE_LANE_INTERNAL_H
+#define OPENLORA_SETTLE_LANE_INTERNAL_H
+
+#include "chainlite/calls/calls.h"
+#include "chainlite/json/bundle.h"
+#include "chainlite/settle/lane.h"
+
+#include <pthread.h>
+
+enum {
+    LANE_MAX_GAS = 10000000,  /* of one transaction: well below the cap of 2^24 */
+    LANE_WARNINGS = 8,
+    LANE_WARNING_BYTES = 200,
+    CLAIM_ATTEMPTS = 2,
+    LANE_BACKOFF_MS = 30000,  /* between tries of what the chain refuses */
+};
+
+struct chain_state { /* proven at `head` */
+    struct light_head head;
+    uint64_t nonce;
+    wei_t balance_wei; /* capped at 2^128 - 1 */
+    uint64_t epoch, last, finalised;
+    bool frozen;
+    wei_t bond_wei, finalised_cumulative_wei;
+    wei_t collected_wei;
+    uint8_t claims_hash[32];
+};
+
+struct lane_request { /* a transaction to be */
+    enum outbox_tx_purpose purpose;
+    uint64_t batch_number;
+    uint32_t chunk;
+    const uint8_t *to;
+    const uint8_t *data; /* borrowed */
+    size_t len;
+    uint64_t gas_bound;  /* when nobody can estimate */
+    /* Rows that belong to it, in the same write as the transaction; may be NULL. */
+    void (*also)(struct outbox_write *, void *user);
+    void *user;
+};
+
+struct lane {
+    struct lane_config config;
+    struct outbox *outbox;
+    struct rpc *rpc;
+    struct light *light;
+    char bodies[4096], proofs[4096];
+
+    struct chain_state chain; /* of the step in progress */
+    /* In flight, as far as this process sent it. Lost by a crash without harm: it is sent again. */
+    uint64_t sent_nonce, sent_head;
+    bool sent;
+    uint64_t missing_nonce; /* used up, and no receipt of ours found so far */
+    unsigned missing_looks;
+    char fresh[LANE_WARNINGS][LANE_WARNING_BYTES]; /* warnings of the step in progress */
+    int n_fresh;
+    int64_t refused_until_ms; /* the chain refused the next action: not before */
+    /* Closing: receipts summed so far. */
+    uint64_t sum_epoch, sum_next, sum_first;
+    wei_t sum_wei;
+    int64_t sum_oldest_ms;
+    bool missing_row; /* what the first receipt that waits names is not registered */
+    uint8_t missing_id[32];
+
+    /* Trees of the batch that was last asked about, for bundles; guarded by trees_mutex. */
+    pthread_mutex_t trees_mutex;
+    struct batch_trees trees;
+    uint8_t trees_of[32]; /* its hash; 0: none */
+
+    pthread_t thread;
+    bool running;
+    pthread_mutex_t mutex; /* guards what follows */
+    pthread_cond_t wake;
+    bool stop, woken, epoch_wanted, retry;
+    struct chain_state shown; /* of the last step that read the chain */
+    bool has_shown;
+    char refusal[ERR_MESSAGE_BYTES]; /* why nothing may be recorded; "" */
+    char warning[LANE_WARNINGS][LANE_WARNING_BYTES]; /* of the last step */
+    int warnings;
+    wei_t spent_today_wei;
+};
+
+/* ---- lane.c */
+void lane_warn(struct lane *, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* A dead letter of a batch (epoch 0); logs it when it is new. */
+void lane_dead(struct lane *, uint64_t epoch, uint64_t sequence, const char *code, const char *reason);
+
+/* ---- lane_chain.c */
+int chain_read(struct lane *, struct chain_state *out, struct err *);
+struct chain_account {
+    wei_t balance_wei, claimed_wei;
+};
+/* The escrow's accounts of n payers at the step's head. */
+int chain_accounts(struct lane *, const uint8_t (*payers)[ADDRESS_BYTES], size_t n, struct chain_account *out,
+                   struct err *);
+/* Which of n rows the registry has. */
+int chain_registered(struct lane *, const uint8_t (*ids)[32], size_t n, bool *out, struct err *);
+
+/* ---- lane_nonce.c */
+/* *idle: nothing is in flight, a new transaction may be sent. */
+int nonce_step(struct lane *, bool *idle, struct err *);
+/* Signs, stores, sends. Only when idle. OL_EBUSY: not now (fees, limits, balance; a warning says which). OL_EINVAL: the
+ * chain would refuse it, *e has the reason by name. */
+int lane_send(struct lane *, const struct lane_request *, struct err *);
+
+/* ---- watch.c */
+/* States of all batches that are not settled for good, from their slots at the three heads. */
+/* *foreign: one on the chain is not this outbox's. */
+int watch_batches(struct lane *, bool *foreign, struct err *);
+/* The lowest batch that is not on the chain; OL_ENOTFOUND. */
+int watch_next(struct lane *, struct outbox_batch *out, struct err *);
+
+/* ---- lane_claims.c */
+/* Brings the batch's claims to the chain. *done: all of them are decided, batch->unsettled is final and *accepted_wei
+ * is what was paid. */
+int claims_step(struct lane *, struct outbox_batch *batch, bool *done, wei_t *accepted_wei, struct err *);
+
+/* ---- lane_submit.c */
+int submit_step(struct lane *, struct outbox_batch *batch, wei_t accepted_wei, struct err *);
+int finalise_step(struct lane *, struct err *);
+int lane_trees(struct lane *, const struct outbox_batch *, struct outbox_batch *before, struct batch_trees *out,
+               struct err *);
+
+/* ---- lane_epoch.c */
+/* Compares outbox and chain; opens an epoch where that is wanted. *ready: receipts of the open epoch may be settled.
+ * foreign: a batch was seen on the chain that is not this outbox's. */
+int epoch_step(struct lane *, bool idle, bool foreign, bool *ready, struct err *);
+
+/* ---- lane_closing.c */
+/* Closes a batch when it is time. */
+int closing_step(struct lane *, struct err *);
+/* How many of the receipts from `first` on (at most count) name rows that are all registered. */
+int registered_receipts(struct lane *, uint64_t first, uint64_t count, uint64_t *out, struct err *);
+
+/* Publishes a price of ours that receipts wait for. */
+int publish_step(struct lane *, struct err *);
+
+/* ---- settle_store.c: what the lane keeps beside the outbox's tables */
+struct claim_row { /* one payer of one batch */
+    struct claim claim;
+    wei_t before_wei; /* the escrow's claimed when it was planned */
+    uint32_t attempts;
+};
+struct claim_rows {
+    struct claim_row *at; /* owned; by payer */
+    size_t n;
+};
+void store_put_claim(struct outbox_write *, uint64_t batch, const struct claim_row *);
+int store_claims(struct outbox *, uint64_t batch, struct claim_rows *out, struct err *);
+void store_drop_claims(struct outbox_write *, uint64_t batch, const struct claim_rows *);
+/* Credits of a batch, for the one after it, in the place of the pieces that are stored for it now. */
+size_t store_credit_pieces(struct outbox *, uint64_t batch);
+void store_put_credits(struct outbox_write *, uint64_t batch, const struct credit *, size_t n, size_t old_pieces);
+int store_credits(struct outbox *, uint64_t batch, size_t n, struct credits *out, struct err *);
+/* The proof that a batch's slot holds its hash, at the best head that has it: FOLDER/<number>.json. */
+enum { TRUST_TEXT_BYTES = 16 };
+struct stored_proof {
+    char trust_level[TRUST_TEXT_BYTES];
+    uint64_t block_number;
+    uint8_t block_hash[HASH_BYTES];
+    struct byte_string block_header;
+    struct list account_proof, storage_proof; /* struct node_element */
+};
+extern const struct schema stored_proof_schema;
+int load_proof(const char *folder, uint64_t batch, struct stored_proof *out, struct err *);
+int store_proof(const char *folder, uint64_t batch, const struct light_head *, const struct light_proof *,
+                struct err *);
+
+#endif

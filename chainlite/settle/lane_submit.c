@@ -1,0 +1,163 @@
+/* Submitting a batch once its claims are decided, and finalising; see lane.h. */
+#include "chainlite/settle/lane_internal.h"
+
+#include "base/clock.h"
+#include "chainlite/settle/batch_body.h"
+#include "chainlite/settle/crash_points.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { SUBMIT_GAS = 250000, FINALISE_GAS = 120000 };
+
+/* The chain would refuse it: a letter, and another try later, since bonds and deposits may come. */
+static int refused(struct lane *l, uint64_t number, const char *code, struct err *e)
+{
+    lane_dead(l, 0, number, code, e->message);
+    l->refused_until_ms = clock_unix_ms() + LANE_BACKOFF_MS;
+    return err_set(e, OL_EBUSY, "lane", "batch %llu waits (%s); see `openlora chain pending`",
+                   (unsigned long long)number, code);
+}
+
+struct submission {
+    struct lane *lane;
+    struct outbox_batch *batch;
+    struct outbox_batch before; /* the node's batch before; zero before its first */
+    struct batch_trees trees;
+    size_t old_pieces;
+};
+
+/* Trees of a batch from the outbox; before: out, the node's batch before (zero before its first). */
+int lane_trees(struct lane *l, const struct outbox_batch *batch, struct outbox_batch *before, struct batch_trees *out,
+               struct err *e)
+{
+    uint64_t number = batch->batch.number;
+    struct credits credits = {0};
+    *before = (struct outbox_batch){0};
+    int rc = number > 1 ? outbox_batch(l->outbox, number - 1, before, e) : 0;
+    bool follows = number > 1 && before->batch.epoch == batch->batch.epoch;
+    if (!rc && follows)
+        rc = store_credits(l->outbox, number - 1, before->batch.credits_count, &credits, e);
+    if (!rc)
+        rc = batch_trees_build(l->outbox, &l->config.rows, batch, follows ? before : NULL, &credits, out, e);
+    free(credits.at);
+    return rc;
+}
+
+static int build(struct submission *s, struct err *e)
+{
+    struct lane *l = s->lane;
+    struct batch *b = &s->batch->batch;
+    uint64_t number = b->number;
+    int rc = lane_trees(l, s->batch, &s->before, &s->trees, e);
+    if (rc)
+        return rc;
+    batch_trees_header(&s->trees, b);
+    memset(b->previous, 0, sizeof b->previous);
+    if (number > 1)
+        batch_hash(&s->before.batch, b->previous);
+    memcpy(b->node, l->config.node, ADDRESS_BYTES);
+    memcpy(b->claims_hash, l->chain.claims_hash, 32);
+    b->settled_cumulative_wei = s->before.batch.settled_cumulative_wei + b->settled_total_wei;
+    b->submitted_at = 0;
+    return 0;
+}
+
+static void put_submitted(struct outbox_write *w, void *user)
+{
+    const struct submission *s = user;
+    outbox_put_batch(w, s->batch);
+    store_put_credits(w, s->batch->batch.number, s->trees.credit, s->trees.n_credits, s->old_pieces);
+}
+
+static int send_submission(struct submission *s, struct err *e)
+{
+    struct lane *l = s->lane;
+    uint8_t data[CALL_SUBMIT_BYTES];
+    struct abi_writer w;
+    abi_writer_init(&w, data, sizeof data);
+    call_settlement_submit(&w, &s->before.batch, &s->batch->batch);
+    CHECK(!w.failed);
+    s->batch->state = BATCH_SUBMITTED;
+    s->batch->submitted_ms = (uint64_t)clock_unix_ms();
+    s->batch->nonce = l->chain.nonce;
+    s->old_pieces = store_credit_pieces(l->outbox, s->batch->batch.number);
+    struct lane_request r = {.purpose = TX_SUBMIT,
+                             .batch_number = s->batch->batch.number,
+                             .to = l->config.settlement,
+                             .data = data,
+                             .len = w.len,
+                             .gas_bound = SUBMIT_GAS,
+                             .also = put_submitted,
+                             .user = s};
+    return lane_send(l, &r, e);
+}
+
+int submit_step(struct lane *l, struct outbox_batch *batch, wei_t accepted_wei, struct err *e)
+{
+    struct submission s = {.lane = l, .batch = batch};
+    const struct batch *b = &batch->batch;
+    int rc = build(&s, e);
+    if (!rc && (b->settled_total_wei != accepted_wei || b->settled_cumulative_wei != l->chain.collected_wei)) {
+        err_set(e, OL_EINVAL, "lane",
+                "the Escrow has collected other than this outbox claimed: the node's key was used elsewhere; open a "
+                "new epoch with `openlora chain new-epoch`");
+        rc = refused(l, b->number, "escrow_mismatch", e);
+    }
+    if (!rc)
+        rc = batch_body_write(l->bodies, l->outbox, &l->config.rows, batch, &s.trees, batch->batch.body_hash, e);
+    if (!rc) {
+        crash_point(lane_body);
+        rc = send_submission(&s, e);
+        if (rc == OL_EINVAL)
+            rc = refused(l, b->number, "submit_refused", e);
+    }
+    batch_trees_deinit(&s.trees);
+    return rc;
+}
+
+struct mature {
+    const struct lane *lane;
+    struct outbox_batch newest;
+    bool found;
+};
+
+static int take_mature(void *user, const struct outbox_batch *b)
+{
+    struct mature *m = user;
+    /* The contract's clock is at most the head's time; where it is behind (a pause), the estimate says "not final". */
+    if (b->state < BATCH_UNSAFE || b->state > BATCH_ANCHORED ||
+        b->batch.submitted_at + m->lane->config.window_s > m->lane->chain.head.timestamp)
+        return 1;
+    m->newest = *b;
+    m->found = true;
+    return 0;
+}
+
+int finalise_step(struct lane *l, struct err *e)
+{
+    struct mature m = {.lane = l};
+    if (!l->config.finalise)
+        return 0;
+    int rc = outbox_batches(l->outbox, l->chain.finalised + 1, UINT64_MAX, take_mature, &m, e);
+    if (rc < 0 || !m.found)
+        return rc < 0 ? rc : 0;
+    uint8_t data[CALL_SUBMIT_BYTES];
+    struct abi_writer w;
+    abi_writer_init(&w, data, sizeof data);
+    call_settlement_finalise(&w, &m.newest.batch);
+    struct lane_request r = {.purpose = TX_OTHER,
+                             .batch_number = m.newest.batch.number,
+                             .to = l->config.settlement,
+                             .data = data,
+                             .len = w.len,
+                             .gas_bound = FINALISE_GAS};
+    rc = lane_send(l, &r, e);
+    if (rc == OL_EINVAL) {
+        l->refused_until_ms = clock_unix_ms() + LANE_BACKOFF_MS;
+        lane_warn(l, "finalise() of batch %llu would revert: %s", (unsigned long long)m.newest.batch.number,
+                  e->message);
+        rc = 0;
+    }
+    return rc;
+}
