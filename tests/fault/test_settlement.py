@@ -1,0 +1,416 @@
+"""Settlement under faults, on a real chain: the lane with its outbox against the contracts on anvil. After each test every
+receipt is settled once or named with a reason, every wei has a place, and sequences have no gaps.
+
+LONG_RUN=1 repeats each fault many times and prints how often it happened."""
+import json
+import os
+import random
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from chain import cast
+from devnet import ETHER, GENERATED, NODE, STRANGER, ZERO, Devnet, Lane
+from proxy import FaultProxy
+
+ROUNDS = 100 if os.environ.get("LONG_RUN") == "1" else 1
+PATIENCE_S = 30
+CRASH_POINTS = ("lane_closed", "lane_planned", "lane_stored", "lane_sent", "lane_mined", "lane_claimed", "lane_body",
+                "lane_proven")
+
+
+class Node:
+    """A node with payers on a devnet, and the books that must balance in the end."""
+
+    def __init__(self, net, folder, payers=3, funded=None, **options):
+        self.net, self.folder, self.options = net, folder, options
+        self.lane = Lane(net, folder, **options)
+        self.payers = self.lane.ask(f"payers {payers}")["payers"]
+        self.before = net.held()
+        self.deposits = 0
+        for payer in self.payers[:funded]:
+            net.deposit(payer, ETHER)
+            self.deposits += ETHER
+        net.anvil.mine(24)  # reorgs leave deposits alone
+        self.recorded = 0
+
+    def close(self):
+        self.lane.kill()
+
+    def dies(self, seconds):
+        """Whether the process ends, while blocks come."""
+        end = time.monotonic() + seconds
+        while self.lane.process.poll() is None and time.monotonic() < end:
+            self.net.anvil.mine()
+            time.sleep(0.03)
+        return self.lane.process.poll() is not None
+
+    def restart(self, crash=None, **options):
+        self.lane.kill()
+        self.lane = Lane(self.net, self.folder, crash=crash, **(self.options | options))
+
+    def record(self, n, at_once=0):
+        """Records, waiting until the node may; False when it died."""
+        end = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end:
+            answer = self.lane.ask(f"record {n} {len(self.payers)} {at_once}")
+            if answer is None:
+                return False
+            if "recorded" in answer:
+                self.recorded += n
+                return True
+            self.net.anvil.mine()
+            time.sleep(0.05)
+        raise AssertionError(answer)
+
+    def until(self, condition, what, seconds=PATIENCE_S, mine=True):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if self.lane.process.poll() is not None:
+                return False
+            if condition():
+                return True
+            if mine:
+                self.net.anvil.mine()
+            time.sleep(0.05)
+        raise AssertionError(f"{what}: {self.lane.ask('pending')} {self.lane.ask('status')}")
+
+    def batches(self):
+        answer = self.lane.ask("batches")
+        return answer["batches"] if answer else []
+
+    def covered(self, states, epoch=None):
+        return sum(b["count"] for b in self.batches() if b["state"] in states and epoch in (None, b["epoch"]))
+
+    def settle(self, epoch=1, states=("anchored",)):
+        """Until all that was recorded in the epoch is anchored."""
+        def done():
+            receipts = self.receipts(epoch)
+            return receipts and all(r["state"] in states for r in receipts)
+        return self.until(done, "not everything is anchored")
+
+    def receipts(self, epoch=1):
+        answer = self.lane.ask(f"receipts {epoch}")
+        assert answer is None or "receipts" in answer, answer
+        names = ("epoch", "sequence", "payer", "fee", "state", "settled", "dead")
+        return [dict(zip(names, r)) for r in answer["receipts"]] if answer else []
+
+    def check_books(self, epochs=(1,)):
+        """Every wei and every receipt, from the chain's own figures."""
+        net = self.net
+        receipts = [r for epoch in epochs for r in self.receipts(epoch)]
+        for epoch in epochs:
+            sequences = [r["sequence"] for r in receipts if r["epoch"] == epoch]
+            assert sequences == list(range(1, len(sequences) + 1))
+        settled = {p: 0 for p in self.payers}
+        for r in receipts:
+            if r["state"] in ("unsafe", "safe", "anchored") and r["settled"]:
+                settled[r["payer"]] += int(r["fee"])
+            else:
+                assert r["dead"], f"not settled, and no reason: {r}"
+        balances = 0
+        for payer in self.payers:
+            balance, claimed = net.account(payer)
+            balances += balance
+            assert claimed == settled[payer], f"{payer} was billed {claimed} and owes {settled[payer]}"
+        collected = net.collected()
+        assert collected == sum(settled.values())
+        assert balances + collected == self.deposits == net.held() - self.before
+        standing = [b for b in self.batches() if b["state"] in ("unsafe", "safe", "anchored")]
+        assert net.node()["last"] == len(standing)
+        assert sum(int(b["settled_wei"]) for b in standing) == collected
+        return receipts
+
+
+@pytest.fixture(scope="module")
+def chain():
+    """One deployment; each test has its own copy of the chain."""
+    with Devnet() as net:
+        net.bond()
+        yield net
+
+
+@pytest.fixture
+def net(chain):
+    with chain.copy() as net:
+        yield net
+
+
+@pytest.fixture
+def rounds(chain, tmp_path, request):
+    """(chain, folder) for each round of a test."""
+    def each():
+        for number in range(ROUNDS):
+            with chain.copy() as net:
+                yield net, tmp_path / str(number)
+        print(f"{request.node.name}: {ROUNDS} rounds")
+    return each
+
+
+@pytest.fixture
+def node(net, tmp_path):
+    node = Node(net, tmp_path / "node")
+    yield node
+    node.close()
+
+
+def test_happy_path(node):
+    node.record(200)
+    assert node.settle()
+    receipts = node.check_books()
+    assert all(r["settled"] for r in receipts if int(r["fee"]))
+    assert all(b["gas_used"] > 0 for b in node.batches())
+    proofs = sorted(p.name for p in (node.folder / "proofs").iterdir())
+    assert len(proofs) == len(node.batches())
+    pending = node.lane.ask("pending")
+    assert not pending["dead"] and not pending["batches"]
+
+
+def test_finalise(node):
+    node.record(10)
+    assert node.settle()
+    last = len(node.batches())
+    node.net.call("evm_increaseTime", int(node.net.settings["window_seconds"]) + 1)
+    node.until(lambda: node.net.node()["finalised"] == last, "not finalised")
+    assert node.net.node()["finalised_cumulative"] == node.net.collected()
+
+
+@pytest.mark.parametrize("point", CRASH_POINTS)
+def test_killed(rounds, point):
+    """kill -9 at each place, several times over while receipts are recorded, then to the end undisturbed."""
+    random.seed(point)
+    killed = 0
+    for net, folder in rounds():
+        node = Node(net, folder, batch_receipts=32)
+        node.record(50)
+        for _ in range(3):
+            node.restart(crash=f"{point}:{random.randint(1, 3)}")
+            node.lane.ask("record 30 3")  # it may die over it
+            killed += node.dies(seconds=3)
+        node.restart()
+        node.record(20)
+        assert node.settle()
+        node.check_books()
+        node.close()
+    print(f"{point}: killed {killed} times")
+    assert killed
+
+
+@pytest.mark.parametrize("depth", (1, 3, 8, 20))
+def test_reorg(rounds, depth):
+    """Blocks go, with what they held, before and after the batches in them were proven."""
+    for net, folder in rounds():
+        node = Node(net, folder)
+        node.record(100)
+        for _ in range(3):
+            node.until(lambda: node.covered(("unsafe", "safe", "anchored")) > 0, "nothing on the chain")
+            net.anvil.mine()
+            net.reorg(depth)
+            node.record(10)
+        assert node.settle()
+        node.check_books()
+        node.close()
+
+
+def test_reorg_between_claims_and_submission(rounds):
+    for net, folder in rounds():
+        node = Node(net, folder, batch_receipts=40)
+        node.record(3)
+        assert node.settle()
+        node.restart(crash="lane_claimed:1")
+        node.record(40)
+        assert node.dies(seconds=10)
+        claimed = net.collected()
+        net.reorg(12)
+        assert net.collected() < claimed  # the claims are gone from the chain
+        node.restart()
+        assert node.settle()
+        node.check_books()
+        node.close()
+
+
+def test_foreign_transaction(rounds):
+    """Somebody else uses the node's key: its nonce is taken under the lane's feet."""
+    for net, folder in rounds():
+        node = Node(net, folder)
+        node.record(20)
+        for _ in range(4):
+            net.call("eth_sendTransaction", {"from": NODE, "to": STRANGER, "value": "0x1"})
+            node.record(20)
+            net.anvil.mine()
+        assert node.settle()
+        node.check_books()
+        node.close()
+
+
+def test_epoch_opened_elsewhere(net, tmp_path):
+    """The owner opens an epoch by another program: what was not in a batch settles nothing and says so, the rest goes on."""
+    node = Node(net, tmp_path / "node", batch_age_s=3600)
+    node.record(20)
+    empty = "(" + ",".join("0x" + "00" * 20 if i == 0 else ZERO if i in (6, 7, 9, 12, 17, 18) else "0" for i in range(19)) + ")"
+    types = "(address,uint64,uint64,uint64,uint32,uint64,bytes32,bytes32,uint128,bytes32,uint32,uint128,bytes32,uint32," \
+            "uint128,uint128,uint128,bytes32,bytes32)"
+    net.do("Settlement", f"openEpoch(address,{types})", NODE, empty, sender=NODE)
+    node.restart(batch_age_s=0)
+    node.until(lambda: all(r["dead"] == "epoch_ended" for r in node.receipts(1)), "no letters")
+    node.record(30)
+    assert node.settle(epoch=2)
+    receipts = node.check_books(epochs=(1, 2))
+    assert not any(r["settled"] for r in receipts if r["epoch"] == 1)
+    node.close()
+
+
+def test_dropped_transaction(rounds):
+    """Transactions vanish from the pool before they are mined."""
+    for net, folder in rounds():
+        node = Node(net, folder)
+        net.call("evm_setAutomine", False)
+        node.record(30)
+        dropped = set()
+
+        def done():
+            for by_nonce in net.call("txpool_content")["pending"].values():
+                for tx in by_nonce.values():
+                    if len(dropped) < 4:
+                        net.call("anvil_dropTransaction", tx["hash"])
+                        dropped.add(tx["hash"])
+            return node.receipts() and all(r["state"] == "anchored" for r in node.receipts())
+
+        assert node.until(done, "not anchored")
+        assert len(dropped) == 4
+        net.call("evm_setAutomine", True)
+        node.check_books()
+        node.close()
+
+
+def test_gas_spike(rounds):
+    """A base fee above what may be paid: the lane waits, says so, and goes on when it is over."""
+    for net, folder in rounds():
+        node = Node(net, folder)
+        node.record(10)
+        assert node.settle()
+        spike = hex(500 * 10**9)
+        net.call("anvil_setNextBlockBaseFeePerGas", spike)
+        net.anvil.mine()
+        node.record(10)
+
+        def warned():
+            net.call("anvil_setNextBlockBaseFeePerGas", spike)
+            return any("dearer" in w for w in node.lane.ask("status")["warnings"])
+
+        assert node.until(warned, "no warning")
+        assert node.covered(("closed",)) == 10
+        net.call("anvil_setNextBlockBaseFeePerGas", hex(10**9))
+        assert node.settle()
+        node.check_books()
+        node.close()
+
+
+def test_unfunded_payer(rounds):
+    """One payer without money does not hold up the others; his receipts settle 0 and say why."""
+    for net, folder in rounds():
+        node = Node(net, folder, payers=4, funded=3)
+        node.record(100)
+        assert node.settle()
+        receipts = node.check_books()
+        poor = [r for r in receipts if r["payer"] == node.payers[3] and int(r["fee"])]
+        assert poor and all(not r["settled"] and r["dead"] == "not_paid" for r in poor)
+        assert all(r["settled"] for r in receipts if r["payer"] != node.payers[3] and int(r["fee"]))
+        node.close()
+
+
+def test_lost_outbox(net, tmp_path):
+    """The outbox is gone: nothing is signed in the old epoch; a new one opens, what was settled stays settled."""
+    node = Node(net, tmp_path / "old")
+    node.record(60)
+    assert node.settle()
+    paid = {p: net.account(p)[1] for p in node.payers}
+    node.close()
+    node.folder, node.recorded = tmp_path / "new", 0
+    node.lane = Lane(net, node.folder, open_epochs=False)
+    answer = None
+    for _ in range(40):
+        answer = node.lane.ask("record 1 3")
+        if "new-epoch" in answer.get("error", ""):
+            break
+        time.sleep(0.05)
+    assert "new-epoch" in answer["error"]
+    assert node.lane.ask("epoch") == {"ok": True}
+    node.until(lambda: net.node()["epoch"] == 2, "no new epoch")
+    node.record(30)
+    assert node.settle(epoch=2)
+    for receipt in node.receipts(2):
+        paid[receipt["payer"]] += int(receipt["fee"]) if receipt["settled"] else 0
+    assert {p: net.account(p)[1] for p in node.payers} == paid
+    assert net.collected() == sum(paid.values())
+    node.close()
+
+
+def test_daily_limit_and_gas_balance(net, tmp_path):
+    """Over the day's limit nothing is sent, and a poor key is told of."""
+    node = Node(net, tmp_path / "node", warn_batches=10**6)
+    node.record(10)
+    assert node.settle()
+    node.restart(daily_limit_wei="1")
+    node.record(10)
+    assert node.until(lambda: any("limit" in w for w in node.lane.ask("status")["warnings"]), "no warning")
+    net.call("anvil_setBalance", NODE, hex(10**15))
+    node.restart(daily_limit_wei="0")
+    def warned():
+        return any("coin" in w or "gas" in w for w in node.lane.ask("status")["warnings"])
+    assert node.until(warned, "no warning")
+    net.call("anvil_setBalance", NODE, hex(100 * ETHER))
+    assert node.settle()
+    node.check_books()
+    node.close()
+
+
+@pytest.mark.parametrize("fault", (
+    {"fault": "drop_after_send", "methods": ["eth_sendRawTransaction"], "times": 3},
+    {"fault": "drop_before_send", "methods": ["eth_sendRawTransaction"], "times": 3},
+    {"fault": "flip_proof", "times": 5},
+    {"fault": "truncate", "bytes": 20, "times": 10},
+    {"fault": "rate_limit", "retry_after": 1, "times": 3},
+    {"fault": "result", "value": None, "methods": ["eth_getTransactionReceipt"], "times": 20},
+    {"fault": "stale", "times": 12},
+), ids=lambda f: f["fault"])
+def test_endpoint_faults(rounds, fault):
+    for net, folder in rounds():
+        with FaultProxy(net.url) as proxy:
+            node = Node(net, folder, urls=[proxy.url])
+            node.record(20)
+            proxy.set(**fault)
+            node.record(60)
+            assert node.settle()
+            node.check_books()
+            node.close()
+
+
+def test_bodies_computed_again(net, tmp_path):
+    """All of each batch follows from its body by someone else's code, up to the hash in the contract's slot; payers who
+    do not pay included."""
+    node = Node(net, tmp_path / "node", payers=4, funded=3, batch_receipts=37)
+    node.record(150)
+    assert node.settle()
+    batches = sorted(node.batches(), key=lambda b: b["number"])
+    assert len(batches) > 3
+    bodies = [f"{b['submitted_at']}:{node.folder}/bodies/{b['body_hash'][2:]}.json" for b in batches]
+    hashes = subprocess.run(["node", "tests/fault/check_body.mjs", "31337", net.address["Settlement"], net.address["Escrow"],
+                             *bodies], capture_output=True, text=True)
+    assert hashes.returncode == 0, hashes.stderr
+    slot = json.loads((GENERATED.parent / "layout.json").read_text())["Settlement"]["_batches"]["slot"]
+    for batch, expected in zip(batches, hashes.stdout.split(), strict=True):
+        place = cast("index", "uint64", str(batch["number"]), cast("index", "address", NODE, str(slot)))
+        assert net.call("eth_getStorageAt", net.address["Settlement"], place, "latest") == expected
+    one = node.lane.ask("settlement 1 40")
+    assert one["index"] == 40 - one["batch"]["first_sequence"] and one["batch"]["count"] <= 2 ** len(one["receipt_path"])
+    assert cast("keccak", one["block_header"]) == one["block_hash"]
+    # A body with one wei moved does not pass.
+    path = Path(bodies[0].split(":")[1])
+    text = path.read_text()
+    amount = json.loads(text)["postings"][0][3]
+    path.write_text(text.replace(f'"{amount}"]', f'"{int(amount) + 1}"]', 1))
+    assert subprocess.run(["node", "tests/fault/check_body.mjs", "31337", net.address["Settlement"], net.address["Escrow"],
+                           bodies[0]], capture_output=True).returncode == 1
+    node.close()
