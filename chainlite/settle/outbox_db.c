@@ -22,7 +22,7 @@ enum {
     MAX_OPEN_FILES = 128,
     MAX_LOG_BYTES = 32 << 20, /* of writes replayed at opening */
     PROBE_BYTES = 1 << 20,
-    NO_INFO_LOG = 6, /* above every level: only what is written at opening is left */
+    HEADER_LEVEL = 5, /* only what is written at opening */
 };
 
 static const char *const cf_names[CF_COUNT] = {"default", "reservations", "receipts",     "receipt_ids", "tenants",
@@ -63,7 +63,7 @@ static void set_options(const struct outbox_config *config, struct db *db)
     rocksdb_options_set_compression(o, rocksdb_lz4_compression);
     rocksdb_options_set_max_background_jobs(o, 2);
     rocksdb_options_set_bytes_per_sync(o, 1 << 20); /* table files trickle out instead of delaying a log's sync */
-    rocksdb_options_set_info_log_level(o, NO_INFO_LOG);
+    rocksdb_options_set_info_log_level(o, HEADER_LEVEL);
     rocksdb_options_set_keep_log_file_num(o, 2);
     db->read = rocksdb_readoptions_create();
     db->sync = rocksdb_writeoptions_create();

@@ -1,5 +1,6 @@
-/* outbox_load SOCKET MODEL COUNT POST THREADS RATE: reserves COUNT receipts as fast as it goes, then records them in POSTs
- * of POST at RATE receipts per second (0: as fast as it goes) over THREADS connections. Prints one JSON line. */
+/* outbox_load SOCKET MODEL COUNT POST THREADS RATE: window by window reserves receipts as fast as it goes, then records
+ * them in POSTs of POST at RATE receipts per second (0: as fast as it goes) over THREADS connections, COUNT in all. Prints
+ * one JSON line. */
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/err.h"
@@ -16,12 +17,14 @@
 
 static const char zero[] = "0x0000000000000000000000000000000000000000000000000000000000000000";
 static const char *socket_path, *model;
-static long count, per_post, threads, rate;
+enum { WINDOW = 50000 }; /* reservations open at a time */
+
+static long base, count, per_post, threads, rate; /* of this window: first receipt, how many */
 static bool recording;
 static atomic_long next_post, failures;
 static int64_t *latency_ns, start_ns;
 
-static void id_of(long i, char out[67]) { snprintf(out, 67, "0x%08lx%056lx", (long)getpid(), i + 1); }
+static void id_of(long i, char out[67]) { snprintf(out, 67, "0x%08lx%056lx", (long)getpid(), base + i + 1); }
 
 static void add_reservation(struct buf *b, long i)
 {
@@ -107,7 +110,8 @@ static void *client(void *arg)
         send_all(fd, head, (size_t)len);
         send_all(fd, body.data, body.len);
         atomic_fetch_add(&failures, n - read_answer(fd, buffer, cap));
-        latency_ns[post] = clock_mono_ns() - from;
+        if (recording)
+            latency_ns[base / per_post + post] = clock_mono_ns() - from;
     }
     close(fd);
     buf_deinit(&body);
@@ -115,6 +119,7 @@ static void *client(void *arg)
     return NULL;
 }
 
+/* Seconds. */
 static double phase(void)
 {
     pthread_t all[64];
@@ -124,7 +129,7 @@ static double phase(void)
         pthread_create(&all[i], NULL, client, NULL);
     for (long i = 0; i < threads; i++)
         pthread_join(all[i], NULL);
-    return (double)count / ((double)(clock_mono_ns() - start_ns) * 1e-9);
+    return (double)(clock_mono_ns() - start_ns) * 1e-9;
 }
 
 static int by_value(const void *a, const void *b)
@@ -139,23 +144,26 @@ int main(int argc, char **argv)
         return 2;
     socket_path = argv[1];
     model = argv[2];
-    count = strtol(argv[3], NULL, 10);
-    per_post = strtol(argv[4], NULL, 10);
+    long all = strtol(argv[3], NULL, 10), post = strtol(argv[4], NULL, 10);
     threads = strtol(argv[5], NULL, 10);
     rate = strtol(argv[6], NULL, 10);
-    CHECK(count > 0 && per_post > 0 && per_post <= 256 && threads > 0 && threads <= 64);
-    long asked = per_post, posts = count + 1;
+    CHECK(all > 0 && post > 0 && post <= 256 && threads > 0 && threads <= 64);
+    long window = WINDOW / post * post, posts = (all + post - 1) / post;
     latency_ns = calloc((size_t)posts, sizeof *latency_ns);
     CHECK(latency_ns);
-    per_post = 256;
-    double reserved = phase();
-    per_post = asked;
-    recording = true;
-    double recorded = phase();
-    posts = (count + per_post - 1) / per_post;
+    double reserving = 0, recorded = 0;
+    for (base = 0; base < all; base += window) {
+        count = all - base < window ? all - base : window;
+        per_post = 256;
+        recording = false;
+        reserving += phase();
+        per_post = post;
+        recording = true;
+        recorded += phase();
+    }
     qsort(latency_ns, (size_t)posts, sizeof *latency_ns, by_value);
     printf("{\"reservations_per_s\":%.0f,\"receipts_per_s\":%.0f,\"failures\":%ld,\"p50_ms\":%.2f,\"p99_ms\":%.2f,"
-           "\"max_ms\":%.2f}\n", reserved, recorded, atomic_load(&failures), (double)latency_ns[posts / 2] * 1e-6,
+           "\"max_ms\":%.2f}\n", (double)all / reserving, (double)all / recorded, atomic_load(&failures), (double)latency_ns[posts / 2] * 1e-6,
            (double)latency_ns[posts * 99 / 100] * 1e-6, (double)latency_ns[posts - 1] * 1e-6);
     return atomic_load(&failures) != 0;
 }

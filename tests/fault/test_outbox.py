@@ -362,3 +362,37 @@ def test_keys_are_guarded(tmp_path):
     node.start(CREDENTIALS_DIRECTORY=str(tmp_path / "credentials"))
     assert node.get("/v1/status")["node"] == address
     node.stop()
+
+
+@pytest.mark.skipif(not shutil.which("cast"), reason="cast is not installed")
+def test_keys_go_both_ways(tmp_path):
+    """Exported keys open in someone else's wallet, and its keys are imported."""
+    node, password = Chainlited(tmp_path / "node"), tmp_path / "password"
+    node.folder.mkdir()
+    password.write_text("pass word\n")
+    node.start()
+    address = node.get("/v1/status")["node"]
+    node.stop()
+    run = [PROGRAM, "--no-chain", "--state-dir", node.folder, "--password-file", password]
+    exported = tmp_path / "exported.json"
+    exported.write_text(subprocess.run([*run, "--export", "node"], check=True, capture_output=True, text=True).stdout)
+    theirs = subprocess.run(["cast", "wallet", "address", "--keystore", exported, "--password", "pass word"], check=True,
+                            capture_output=True, text=True).stdout.strip()
+    assert theirs.lower() == address
+    made = subprocess.run(["cast", "wallet", "new", tmp_path, "other", "--unsafe-password", "pass word"], check=True,
+                          capture_output=True, text=True).stdout
+    out = subprocess.run([*run, "--import", "node", "--file", tmp_path / "other"], capture_output=True, text=True)
+    assert out.returncode == 1 and "exists" in out.stderr.lower(), out  # an identity is never replaced
+    out = subprocess.run([*run, "--import", "wallet", "--file", tmp_path / "other"], check=True, capture_output=True, text=True)
+    wallet = out.stdout.strip()
+    assert wallet in made
+    node.start()
+    ids = [new_id()]
+    result = node.reserve(ids, payer=wallet.lower())[0]
+    assert result["ok"] and result["payer"] == wallet.lower()
+    assert node.record(ids)[0]["proof"]["payer"] == wallet.lower()
+    node.stop()
+    node.flags = ["--state-dir", tmp_path / "fresh"]
+    run[3] = tmp_path / "fresh"
+    assert subprocess.run([*run, "--import", "node", "--file", exported], check=True, capture_output=True,
+                          text=True).stdout.strip().lower() == address
