@@ -317,13 +317,15 @@ static enum proof_status status_of(const struct generation *g, bool complete)
     return STATUS_STOP;
 }
 
-/* Did every choice come to its end, and the client get it? */
+/* Did every choice come to its end, and the client get it? One that is gone may have ended them itself. */
 static bool is_complete(const struct generation *g)
 {
+    if (g->hung_up || g->gone)
+        return false;
     for (int i = 0; i < g->n_parts; i++)
         if (!g->choices[i].finish_reason)
             return false;
-    return g->params.stream ? http_stream_accepted(g->stream) >= g->stream_bytes : !g->hung_up && !g->gone;
+    return !g->params.stream || http_stream_accepted(g->stream) >= g->stream_bytes;
 }
 
 static uint32_t to_ms(double ms) { return ms < 0 ? 0 : ms > UINT32_MAX ? UINT32_MAX : (uint32_t)(ms + 0.5); }

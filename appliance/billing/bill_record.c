@@ -199,8 +199,11 @@ static void on_recorded(void *user, int rc, int status, const json_t *result, co
         if (!b->resumed && b->caller.kind == CALLER_KEY)
             spend_refund(b->billing->spend, b->caller.key.id, b->fee_wei, (int64_t)time(NULL));
     }
-    if (b->outcome && (b->before || b->resumed))
+    if (b->outcome && (b->before || b->resumed)) {
         keep_outcome(b);
+        idempotency_end(b->ticket); /* before the client has its last chunk and may ask again */
+        b->ticket = NULL;
+    }
     b->done(b->user, r.status ? &r : NULL);
 }
 

@@ -19,7 +19,8 @@ static int read_deployment(const json_t *j, struct catalog *c, struct err *e)
         !hex_from_json(json_object_get(j, "node"), c->node, ADDRESS_BYTES) ||
         !hex_from_json(json_object_get(contracts, "settlement"), c->settlement, ADDRESS_BYTES) ||
         !hex_from_json(json_object_get(contracts, "escrow"), c->escrow, ADDRESS_BYTES))
-        return err_set(e, OL_EFORMAT, "billing", "chainlited's catalog lacks node, chain id or contracts");
+        return err_set(e, OL_EFORMAT, "billing", "chainlited's catalog lacks node, chain id or contracts; start "
+                       "it with a chain file (--chain)");
     c->chain_id = (uint64_t)json_integer_value(chain);
     domains_make(c->chain_id, c->settlement, c->escrow, &c->domains);
     return 0;

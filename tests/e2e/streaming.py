@@ -7,7 +7,7 @@ import socket
 class Stream:
     """A streamed completion. Iterating gives the pieces of text of choice 0; `reason` is set at the end."""
 
-    def __init__(self, node, model, prompt="Once upon a time", max_tokens=64, chat=False, **options):
+    def __init__(self, node, model, prompt="Once upon a time", max_tokens=64, chat=False, headers=None, **options):
         body = {"model": model, "max_tokens": max_tokens, "temperature": 0, "stream": True, **options}
         if chat:
             body["messages"] = [{"role": "user", "content": prompt}]
@@ -15,7 +15,7 @@ class Stream:
             body["prompt"] = prompt
         self.connection = http.client.HTTPConnection("127.0.0.1", node.port, timeout=300 * node.patience)
         self.connection.request("POST", "/v1/chat/completions" if chat else "/v1/completions", json.dumps(body),
-                                {"Content-Type": "application/json"})
+                                {"Content-Type": "application/json", **(headers or {})})
         self.answer = self.connection.getresponse()
         self.status = self.answer.status
         self.headers = {name.lower(): value for name, value in self.answer.getheaders()}
