@@ -21,7 +21,8 @@ static const struct command commands[] = {
      command_bench},
     {"logits", "", "write the logits of every position of a token sequence",
      "Output: raw little-endian float32 (n_tokens, n_vocab). No tokenizer is needed.", command_logits},
-    {"chain", "deploy | register | bond | [status | pending | retry | batches | catalog | reload]", "what chainlited has signed, sent and settled",
+    {"chain", "deploy | register | bond | [status | pending | retry | batches | catalog | reload]",
+     "what chainlited has signed, sent and settled",
      "pending lists what is not settled with the reason; retry tries dead letters again; reload reads the catalog file.\n"
      "deploy, register and bond go to the chain themselves; each has its own --help.\n"
      "Only the user that chainlited runs as, and root, are answered.",

@@ -163,7 +163,8 @@ int main(int argc, char **argv)
     }
     qsort(latency_ns, (size_t)posts, sizeof *latency_ns, by_value);
     printf("{\"reservations_per_s\":%.0f,\"receipts_per_s\":%.0f,\"failures\":%ld,\"p50_ms\":%.2f,\"p99_ms\":%.2f,"
-           "\"max_ms\":%.2f}\n", (double)all / reserving, (double)all / recorded, atomic_load(&failures), (double)latency_ns[posts / 2] * 1e-6,
+           "\"max_ms\":%.2f}\n", (double)all / reserving, (double)all / recorded, atomic_load(&failures),
+           (double)latency_ns[posts / 2] * 1e-6,
            (double)latency_ns[posts * 99 / 100] * 1e-6, (double)latency_ns[posts - 1] * 1e-6);
     return atomic_load(&failures) != 0;
 }
