@@ -173,13 +173,49 @@ int closing_step(struct lane *l, struct err *e)
     return registered ? close_batch(l, number, first, registered, e) : 0;
 }
 
+void lane_publish(struct lane *l, const uint8_t price_id[32])
+{
+    pthread_mutex_lock(&l->mutex);
+    bool known = false;
+    for (int i = 0; i < l->wanted_prices; i++)
+        known = known || memcmp(l->wanted_price[i], price_id, 32) == 0;
+    if (!known && l->wanted_prices < LANE_WANTED_PRICES)
+        memcpy(l->wanted_price[l->wanted_prices++], price_id, 32);
+    pthread_mutex_unlock(&l->mutex);
+    lane_wake(l);
+}
+
+/* The price to look after now: what receipts wait for, else what was asked for. */
+static bool next_price(struct lane *l, uint8_t out[32])
+{
+    if (l->missing_row) {
+        memcpy(out, l->missing_id, 32);
+        l->missing_row = false; /* looked at again when the batch is to close */
+        return true;
+    }
+    pthread_mutex_lock(&l->mutex);
+    bool any = l->wanted_prices > 0;
+    if (any) {
+        memcpy(out, l->wanted_price[0], 32);
+        l->wanted_prices--;
+        memmove(l->wanted_price[0], l->wanted_price[1], (size_t)l->wanted_prices * 32);
+    }
+    pthread_mutex_unlock(&l->mutex);
+    return any;
+}
+
 /* A node publishes its own prices: whoever offers them in the catalog wants them to count. */
 int publish_step(struct lane *l, struct err *e)
 {
     struct row_price price;
-    if (!l->missing_row || l->config.rows.price(l->config.rows.user, l->missing_id, &price, NULL) != 0 ||
+    uint8_t id[1][32];
+    bool there = false;
+    if (!next_price(l, id[0]) || l->config.rows.price(l->config.rows.user, id[0], &price, NULL) != 0 ||
         memcmp(price.node, l->config.node, ADDRESS_BYTES) != 0)
         return 0;
+    int rc = chain_registered(l, (const uint8_t(*)[32])id, 1, &there, e);
+    if (rc || there)
+        return rc;
     uint8_t data[4 + 9 * ABI_WORD_BYTES];
     struct abi_writer w;
     abi_writer_init(&w, data, sizeof data);
@@ -187,8 +223,9 @@ int publish_step(struct lane *l, struct err *e)
     CHECK(!w.failed);
     struct lane_request r = {.purpose = TX_OTHER, .to = l->config.registry, .data = data, .len = w.len,
                              .gas_bound = PUBLISH_GAS};
-    int rc = lane_send(l, &r, e);
-    l->missing_row = false; /* looked at again when the batch is to close */
+    rc = lane_send(l, &r, e);
+    if (rc == OL_EBUSY)
+        lane_publish(l, id[0]); /* fees or limits: another time */
     if (rc != OL_EINVAL)
         return rc;
     l->refused_until_ms = clock_unix_ms() + LANE_BACKOFF_MS;

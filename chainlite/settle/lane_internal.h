@@ -74,6 +74,8 @@ struct lane {
     pthread_mutex_t mutex; /* guards what follows */
     pthread_cond_t wake;
     bool stop, woken, epoch_wanted, retry;
+    uint8_t wanted_price[LANE_WANTED_PRICES][32]; /* to be published, the first one next */
+    int wanted_prices;
     struct chain_state shown; /* of the last step that read the chain */
     bool has_shown;
     char refusal[ERR_MESSAGE_BYTES]; /* why nothing may be recorded; "" */
