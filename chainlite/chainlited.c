@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "chainlite/api/api.h"
-#include "chainlite/api/options.h"
+#include "chainlite/api/lane_hooks.h"
 #include "chainlite/core/hex.h"
 #include "chainlite/json/chain_file.h"
 #include "chainlite/settle/crash_points.h"
@@ -34,6 +34,7 @@ struct node { /* everything that runs, in the order in which it is opened */
     struct payer_view *payers;
     struct chain_view view;
     struct recorder *recorder;
+    struct lane *lane;
     struct api api;
     struct http_server *server;
 };
@@ -68,6 +69,13 @@ static int open_chain_file(struct node *n, struct err *e)
     return rc;
 }
 
+/* The lane is opened after the recorder, which asks it; until then nothing may be signed. */
+static int node_epoch(void *user, uint64_t *out, struct err *e)
+{
+    const struct node *n = user;
+    return n->lane ? lane_epoch(n->lane, out, e) : err_set(e, OL_EBUSY, "chainlited", "starting");
+}
+
 static int open_view(struct node *n, struct err *e)
 {
     const struct options *o = n->options;
@@ -78,7 +86,8 @@ static int open_view(struct node *n, struct err *e)
                                  .max_head_age_s = (uint64_t)o->max_head_age_s,
                                  .max_head_lag = 16};
     chain_file_rules(&n->chain, &n->rpc.rules);
-    struct payer_view_config config = {.rpc = &n->rpc, .max_age_ms = 1000 * o->max_proof_age_s};
+    struct payer_view_config config = {.rpc = &n->rpc, .max_age_ms = 1000 * o->max_proof_age_s, .epoch = node_epoch,
+                                       .epoch_user = n};
     memcpy(config.node, keystore_node(n->keys), ADDRESS_BYTES);
     memcpy(config.escrow, n->escrow, ADDRESS_BYTES);
     memcpy(config.registry, n->registry, ADDRESS_BYTES);
@@ -99,6 +108,18 @@ static int open_recorder(struct node *n, struct err *e)
     memcpy(config.settlement, n->settlement, ADDRESS_BYTES);
     memcpy(config.escrow, n->escrow, ADDRESS_BYTES);
     return recorder_open(&config, n->outbox, n->keys, &n->recorder, e);
+}
+
+static int open_lane(struct node *n, struct err *e)
+{
+    struct lane_config config;
+    lane_configure(n->options, &n->rpc, &n->chain, n->keys, n->recorder, &config);
+    int rc = lane_open(&config, n->outbox, &n->lane, e);
+    if (rc == 0) {
+        lane_hook(n->lane, &n->api);
+        rc = lane_start(n->lane, e);
+    }
+    return rc;
 }
 
 static void fill_api(struct node *n)
@@ -140,6 +161,8 @@ static int open_node(struct node *n, struct err *e)
         fill_api(n);
         rc = api_reload(&n->api, e);
     }
+    if (rc == 0 && !o->no_chain)
+        rc = open_lane(n, e);
     return rc ? rc : open_server(n, e);
 }
 
@@ -150,6 +173,9 @@ static void close_node(struct node *n)
     for (int ms = 0; n->server && http_server_active(n->server) > 0 && ms < DRAIN_MS; ms += 10)
         nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
     http_server_close(n->server);
+    if (n->lane)
+        lane_stop(n->lane);
+    lane_close(n->lane);
     recorder_close(n->recorder);
     payer_view_close(n->payers);
     outbox_close(n->outbox);

@@ -26,7 +26,7 @@ struct api {
     const struct keystore *keys;
     const struct chain_file *chain;
     const char *catalog_path; /* read by POST /v1/reload */
-    const char *state_dir;    /* bodies of batches: STATE_DIR/bodies/NUMBER.json */
+    const char *state_dir;    /* bodies of batches: STATE_DIR/bodies/ */
     struct api_lane lane;
     bool no_chain;
 };

@@ -2,6 +2,7 @@
 #include "chainlite/api/api.h"
 
 #include "chainlite/core/hex.h"
+#include "chainlite/settle/batch_body.h"
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -277,15 +278,21 @@ void api_get_batches(void *app, struct http_request *r)
 void api_get_batch_body(void *app, struct http_request *r)
 {
     const struct api *a = app;
-    char path[4096], *end, chunk[65536];
+    char folder[3072], path[BODY_PATH_BYTES], *end, chunk[65536];
+    struct outbox_batch batch;
+    struct err e = {0};
     struct buf b;
     uint64_t number = strtoull(http_request_rest(r), &end, 10);
     if (end == http_request_rest(r) || strcmp(end, "/body") != 0) {
         api_error(r, 404, "not_found", "no such path: /v1/batches/NUMBER/body");
         return;
     }
-    int n = snprintf(path, sizeof path, "%s/bodies/%" PRIu64 ".json", a->state_dir, number);
-    FILE *f = n > 0 && (size_t)n < sizeof path ? fopen(path, "re") : NULL;
+    if (outbox_batch(a->outbox, number, &batch, &e) != 0) {
+        api_failed(r, &e);
+        return;
+    }
+    snprintf(folder, sizeof folder, "%s/bodies", a->state_dir);
+    FILE *f = fopen(batch_body_path(folder, batch.batch.body_hash, path), "re");
     if (!f) {
         api_error(r, 404, "not_found", "this batch has no body yet");
         return;
