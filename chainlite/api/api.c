@@ -31,9 +31,22 @@ int api_reload(struct api *a, struct err *e)
         chain_catalog_init(&catalog);
         rc = 0;
     }
-    if (rc == 0)
+    if (rc == 0) {
         recorder_set_catalog(a->recorder, &catalog);
+        api_publish_prices(a);
+    }
     return rc;
+}
+
+void api_publish_prices(struct api *a)
+{
+    if (!a->lane.publish)
+        return;
+    const struct chain_catalog *catalog = recorder_catalog_lock(a->recorder);
+    const struct catalogued_price *prices = catalog->prices.at;
+    for (size_t i = 0; i < catalog->prices.n; i++)
+        a->lane.publish(a->lane.user, prices[i].id);
+    recorder_catalog_unlock(a->recorder);
 }
 
 void api_answer(struct http_request *r, int status, struct buf *json)

@@ -74,6 +74,8 @@ static json_t *status(void *user) { return lane_status_json(user); }
 static json_t *pending(void *user) { return lane_pending_json(user); }
 static int retry(void *user, struct err *e) { return lane_retry(user, e); }
 
+static void publish(void *user, const uint8_t price_id[32]) { lane_publish(user, price_id); }
+
 static int settlement(void *user, const struct outbox_receipt *r, const struct outbox_batch *b, struct buf *out,
                       struct err *e)
 {
@@ -82,7 +84,7 @@ static int settlement(void *user, const struct outbox_receipt *r, const struct o
 
 void lane_hook(struct lane *lane, struct api *api)
 {
-    api->lane = (struct api_lane){lane, status, pending, retry, settlement};
+    api->lane = (struct api_lane){lane, status, pending, retry, publish, settlement};
 }
 
 int lane_epoch(void *user, uint64_t *out, struct err *e) { return lane_may_record(user, out, e); }
