@@ -386,6 +386,28 @@ START_TEST(a_full_disk_is_named_and_left_again)
 }
 END_TEST
 
+/* What was begun before a failure was built on what may not be on disk: it fails, also after the outbox is well again. */
+START_TEST(a_failure_takes_later_writes_along)
+{
+    struct err e = {0};
+    struct outbox_write *first = begin(), *second = begin();
+    uint64_t value;
+    outbox_put_meta_u64(first, "first", 1);
+    outbox_put_meta_u64(second, "second", 2);
+    err_set(&e, OL_EINVAL, "test", "cannot be finished");
+    outbox_fail(first, OL_EINVAL, &e);
+    ck_assert_int_eq(outbox_commit(first, &e), OL_EINVAL);
+    ck_assert_int_eq(outbox_room(box, &e), 0); /* read again */
+    struct outbox_write *third = begin();
+    outbox_put_meta_u64(third, "third", 3);
+    ck_assert_int_ne(outbox_commit(second, &e), 0);
+    commit(third);
+    ck_assert_int_eq(outbox_meta_u64(box, "first", &value, &e), OL_ENOTFOUND);
+    ck_assert_int_eq(outbox_meta_u64(box, "second", &value, &e), OL_ENOTFOUND);
+    ck_assert_int_eq(outbox_meta_u64(box, "third", &value, &e), 0);
+}
+END_TEST
+
 START_TEST(little_space_stops_new_work_only)
 {
     struct err e = {0};
@@ -421,6 +443,7 @@ int main(void)
     tcase_add_test(t, threads_share_the_line);
     tcase_add_test(t, a_kill_leaves_a_prefix);
     tcase_add_test(t, a_full_disk_is_named_and_left_again);
+    tcase_add_test(t, a_failure_takes_later_writes_along);
     tcase_add_test(t, little_space_stops_new_work_only);
     tcase_add_test(t, a_folder_has_one_owner);
     suite_add_tcase(s, t);

@@ -33,7 +33,7 @@ enum { FEE = 3000 + 450 + 1050 };
 static struct {
     struct escrow_account account;
     int account_rc;
-    bool allowed, registered;
+    bool allowed, registered, no_price;
     int64_t ahead_ms;
     uint64_t epoch;
     int epoch_rc;
@@ -62,8 +62,9 @@ static int view_signer(void *u, const uint8_t *p, const uint8_t *s, bool *out, s
 
 static int view_registered(void *u, const uint8_t *id, bool *out, struct err *e)
 {
-    (void)u, (void)id, (void)e;
-    *out = chain.registered;
+    (void)u, (void)e;
+    bool version = memcmp(id, model, 32) == 0 || memcmp(id, adapter, 32) == 0;
+    *out = chain.registered && (version || !chain.no_price);
     return 0;
 }
 
@@ -404,6 +405,9 @@ START_TEST(rows_must_be_there)
     expect(&r, "not_registered");
     chain.registered = false;
     q = request();
+    r = reserve(&q);
+    expect(&r, "not_registered");
+    chain.registered = chain.no_price = true;
     r = reserve(&q);
     expect(&r, "not_registered");
 }
