@@ -117,7 +117,6 @@ static int open_lane(struct node *n, struct err *e)
     int rc = lane_open(&config, n->outbox, &n->lane, e);
     if (rc == 0) {
         lane_hook(n->lane, &n->api);
-        api_publish_prices(&n->api);
         rc = lane_start(n->lane, e);
     }
     return rc;

@@ -48,6 +48,7 @@ static const struct {
 } actions[] = {
     {"status", "GET", "/v1/status"},   {"pending", "GET", "/v1/pending"}, {"retry", "POST", "/v1/retry"},
     {"batches", "GET", "/v1/batches"}, {"catalog", "GET", "/v1/catalog"}, {"reload", "POST", "/v1/reload"},
+    {"new-epoch", "POST", "/v1/epochs"},
 };
 enum { ACTIONS = sizeof actions / sizeof *actions };
 

@@ -17,6 +17,7 @@ const struct http_route api_routes[] = {
     {"GET", "/v1/payers/{}", api_get_payer},
     {"GET", "/v1/pending", api_get_pending},
     {"POST", "/v1/retry", api_post_retry},
+    {"POST", "/v1/epochs", api_post_epochs},
     {"GET", "/v1/batches", api_get_batches},
     {"GET", "/v1/batches/{}", api_get_batch_body},
     {"POST", "/v1/reload", api_post_reload},
@@ -31,22 +32,9 @@ int api_reload(struct api *a, struct err *e)
         chain_catalog_init(&catalog);
         rc = 0;
     }
-    if (rc == 0) {
+    if (rc == 0)
         recorder_set_catalog(a->recorder, &catalog);
-        api_publish_prices(a);
-    }
     return rc;
-}
-
-void api_publish_prices(struct api *a)
-{
-    if (!a->lane.publish)
-        return;
-    const struct chain_catalog *catalog = recorder_catalog_lock(a->recorder);
-    const struct catalogued_price *prices = catalog->prices.at;
-    for (size_t i = 0; i < catalog->prices.n; i++)
-        a->lane.publish(a->lane.user, prices[i].id);
-    recorder_catalog_unlock(a->recorder);
 }
 
 void api_answer(struct http_request *r, int status, struct buf *json)

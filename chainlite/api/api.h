@@ -16,7 +16,7 @@ struct api_lane {
     json_t *(*status)(void *user);
     json_t *(*pending)(void *user);
     int (*retry)(void *user, struct err *);
-    void (*publish)(void *user, const uint8_t price_id[32]); /* a price that the catalog offers */
+    void (*new_epoch)(void *user); /* wanted: opened in the lane's own time */
     /* Appends the bundle's settlement of a receipt in this batch, as JSON; OL_ENOTFOUND: not proven yet. */
     int (*settlement)(void *user, const struct outbox_receipt *, const struct outbox_batch *, struct buf *, struct err *);
 };
@@ -37,8 +37,6 @@ extern const int n_api_routes;
 
 /* Reads the catalog file. No file: an empty catalog. */
 int api_reload(struct api *, struct err *) __attribute__((warn_unused_result));
-/* Has the lane publish the prices of the catalog; part of api_reload, and once when the lane begins. */
-void api_publish_prices(struct api *);
 
 /* ---- shared by the routes' files */
 
@@ -62,6 +60,7 @@ void api_get_status(void *app, struct http_request *);
 void api_get_catalog(void *app, struct http_request *);
 void api_get_pending(void *app, struct http_request *);
 void api_post_retry(void *app, struct http_request *);
+void api_post_epochs(void *app, struct http_request *);
 void api_get_batches(void *app, struct http_request *);
 void api_get_batch_body(void *app, struct http_request *);
 void api_post_reload(void *app, struct http_request *);

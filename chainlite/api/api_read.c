@@ -255,6 +255,17 @@ void api_post_retry(void *app, struct http_request *r)
         http_respond(r, 200, "application/json", "{\"retrying\":true}", 17);
 }
 
+void api_post_epochs(void *app, struct http_request *r)
+{
+    struct api *a = app;
+    if (!a->lane.new_epoch) {
+        api_error(r, 409, "no_chain", "this node runs without a chain: it has no epochs to open");
+        return;
+    }
+    a->lane.new_epoch(a->lane.user);
+    http_respond(r, 202, "application/json", "{\"opening\":true}", 16);
+}
+
 void api_get_batches(void *app, struct http_request *r)
 {
     struct api *a = app;

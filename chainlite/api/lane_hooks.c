@@ -36,6 +36,16 @@ static int split_row(void *user, const uint8_t id[32], struct row_split *out, st
     return s ? 0 : lost("split", e);
 }
 
+static bool nth_price(void *user, size_t index, struct row_price *out)
+{
+    const struct chain_catalog *c = recorder_catalog_lock(user);
+    bool there = index < c->prices.n;
+    if (there)
+        *out = ((const struct catalogued_price *)c->prices.at)[index].row;
+    recorder_catalog_unlock(user);
+    return there;
+}
+
 static int sign(void *user, const struct tx *tx, uint8_t *out, size_t cap, size_t *len, uint8_t hash[HASH_BYTES],
                 struct err *e)
 {
@@ -53,7 +63,7 @@ void lane_configure(const struct options *o, const struct rpc_config *rpc, const
         .secp = keystore_secp(keys),
         .sign = sign,
         .sign_user = (void *)(uintptr_t)keys, /* only read */
-        .rows = {recorder, version_row, price_row, split_row},
+        .rows = {recorder, version_row, price_row, split_row, nth_price},
         .batch_receipts = (uint32_t)o->batch_receipts,
         .batch_age_s = (uint64_t)o->batch_age_s,
         .batch_value_wei = o->batch_value_wei,
@@ -74,7 +84,7 @@ static json_t *status(void *user) { return lane_status_json(user); }
 static json_t *pending(void *user) { return lane_pending_json(user); }
 static int retry(void *user, struct err *e) { return lane_retry(user, e); }
 
-static void publish(void *user, const uint8_t price_id[32]) { lane_publish(user, price_id); }
+static void new_epoch(void *user) { lane_open_epoch(user); }
 
 static int settlement(void *user, const struct outbox_receipt *r, const struct outbox_batch *b, struct buf *out,
                       struct err *e)
@@ -84,7 +94,7 @@ static int settlement(void *user, const struct outbox_receipt *r, const struct o
 
 void lane_hook(struct lane *lane, struct api *api)
 {
-    api->lane = (struct api_lane){lane, status, pending, retry, publish, settlement};
+    api->lane = (struct api_lane){lane, status, pending, retry, new_epoch, settlement};
 }
 
 int lane_epoch(void *user, uint64_t *out, struct err *e) { return lane_may_record(user, out, e); }

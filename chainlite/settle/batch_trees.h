@@ -18,6 +18,8 @@ struct row_source {
     int (*version)(void *user, const uint8_t id[32], struct row_version *out, struct err *);
     int (*price)(void *user, const uint8_t id[32], struct row_price *out, struct err *);
     int (*split)(void *user, const uint8_t id[32], struct row_split *out, struct err *);
+    /* The prices of the catalog, one after the other: false behind the last. NULL: none are published from here. */
+    bool (*nth_price)(void *user, size_t index, struct row_price *out);
 };
 
 struct credits { /* strictly by beneficiary; owned */

@@ -86,8 +86,9 @@ static int act(struct lane *l, struct err *e)
         return 0;
     int rc = watch_next(l, &batch, e);
     if (rc == OL_ENOTFOUND) {
-        rc = publish_step(l, e);
-        return rc ? rc : finalise_step(l, e);
+        bool sent;
+        rc = publish_step(l, &sent, e);
+        return rc || sent ? rc : finalise_step(l, e);
     }
     if (rc)
         return rc;

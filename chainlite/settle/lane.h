@@ -71,10 +71,6 @@ int lane_step(struct lane *, struct err *) __attribute__((warn_unused_result));
 /* The epoch to sign receipts in. OL_EBUSY with the reason when nothing may be signed: no head was verified yet,
  * no epoch is open, the outbox is behind the chain. Any thread. */
 int lane_may_record(struct lane *, uint64_t *epoch, struct err *) __attribute__((warn_unused_result));
-/* The registry should have this price: published if it is the node's own, in the catalog and not there yet. Later than
- * LANE_WANTED_PRICES that wait it is forgotten. Any thread. */
-enum { LANE_WANTED_PRICES = 64 };
-void lane_publish(struct lane *, const uint8_t price_id[32]);
 /* A new epoch is wanted (`openlora chain new-epoch`): opened by the node's key if it is the node's owner. */
 void lane_open_epoch(struct lane *);
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_ROWS = 4 * LIGHT_MAX_SLOTS, SUM_PER_STEP = 65536, PUBLISH_GAS = 150000 };
+enum { MAX_ROWS = 4 * LIGHT_MAX_SLOTS, SUM_PER_STEP = 65536, PUBLISH_GAS = 150000, PUBLISH_LOOK_MS = 5000 };
 
 struct named_rows { /* ids in the order of their first mention, and the receipt that mentioned each first */
     uint8_t (*id)[32];
@@ -55,13 +55,9 @@ int registered_receipts(struct lane *l, uint64_t first, uint64_t count, uint64_t
     if (!rc && r.n)
         rc = chain_registered(l, (const uint8_t(*)[32])r.id, r.n, registered, e);
     uint64_t end = r.next;
-    l->missing_row = false;
-    for (size_t i = r.n; i-- > 0 && !rc;)
-        if (!registered[i] && r.sequence[i] <= end) { /* the first one that is missing stays in missing_id */
+    for (size_t i = 0; i < r.n && !rc; i++)
+        if (!registered[i] && r.sequence[i] < end)
             end = r.sequence[i];
-            l->missing_row = true;
-            memcpy(l->missing_id, r.id[i], 32);
-        }
     *out = end - first;
     free(r.id);
     free(r.sequence);
@@ -173,49 +169,43 @@ int closing_step(struct lane *l, struct err *e)
     return registered ? close_batch(l, number, first, registered, e) : 0;
 }
 
-void lane_publish(struct lane *l, const uint8_t price_id[32])
+/* Our prices that the registry does not have: the first of them. Whoever offers them in the catalog wants them to count,
+ * and nothing is promised at a price that is not registered. */
+static int find_missing(struct lane *l, struct row_price *out, bool *found, struct err *e)
 {
-    pthread_mutex_lock(&l->mutex);
-    bool known = false;
-    for (int i = 0; i < l->wanted_prices; i++)
-        known = known || memcmp(l->wanted_price[i], price_id, 32) == 0;
-    if (!known && l->wanted_prices < LANE_WANTED_PRICES)
-        memcpy(l->wanted_price[l->wanted_prices++], price_id, 32);
-    pthread_mutex_unlock(&l->mutex);
-    lane_wake(l);
+    uint8_t(*ids)[32] = calloc(LIGHT_MAX_SLOTS, sizeof *ids);
+    struct row_price *prices = calloc(LIGHT_MAX_SLOTS, sizeof *prices);
+    bool registered[LIGHT_MAX_SLOTS];
+    size_t n = 0;
+    int rc = ids && prices ? 0 : err_set(e, OL_ENOMEM, "lane", "no memory for prices");
+    for (size_t i = 0; !rc && n < LIGHT_MAX_SLOTS && l->config.rows.nth_price(l->config.rows.user, i, &prices[n]); i++)
+        if (memcmp(prices[n].node, l->config.node, ADDRESS_BYTES) == 0)
+            price_id(&prices[n], ids[n]), n++;
+    if (!rc && n)
+        rc = chain_registered(l, (const uint8_t(*)[32])ids, n, registered, e);
+    *found = false;
+    for (size_t i = 0; !rc && i < n && !*found; i++)
+        if (!registered[i]) {
+            *out = prices[i];
+            *found = true;
+        }
+    free(ids);
+    free(prices);
+    return rc;
 }
 
-/* The price to look after now: what receipts wait for, else what was asked for. */
-static bool next_price(struct lane *l, uint8_t out[32])
-{
-    if (l->missing_row) {
-        memcpy(out, l->missing_id, 32);
-        l->missing_row = false; /* looked at again when the batch is to close */
-        return true;
-    }
-    pthread_mutex_lock(&l->mutex);
-    bool any = l->wanted_prices > 0;
-    if (any) {
-        memcpy(out, l->wanted_price[0], 32);
-        l->wanted_prices--;
-        memmove(l->wanted_price[0], l->wanted_price[1], (size_t)l->wanted_prices * 32);
-    }
-    pthread_mutex_unlock(&l->mutex);
-    return any;
-}
-
-/* A node publishes its own prices: whoever offers them in the catalog wants them to count. */
-int publish_step(struct lane *l, struct err *e)
+int publish_step(struct lane *l, bool *sent, struct err *e)
 {
     struct row_price price;
-    uint8_t id[1][32];
-    bool there = false;
-    if (!next_price(l, id[0]) || l->config.rows.price(l->config.rows.user, id[0], &price, NULL) != 0 ||
-        memcmp(price.node, l->config.node, ADDRESS_BYTES) != 0)
+    bool found;
+    *sent = false;
+    if (!l->config.rows.nth_price || clock_unix_ms() < l->publish_again_ms)
         return 0;
-    int rc = chain_registered(l, (const uint8_t(*)[32])id, 1, &there, e);
-    if (rc || there)
+    int rc = find_missing(l, &price, &found, e);
+    if (rc || !found) {
+        l->publish_again_ms = clock_unix_ms() + PUBLISH_LOOK_MS;
         return rc;
+    }
     uint8_t data[4 + 9 * ABI_WORD_BYTES];
     struct abi_writer w;
     abi_writer_init(&w, data, sizeof data);
@@ -224,11 +214,10 @@ int publish_step(struct lane *l, struct err *e)
     struct lane_request r = {.purpose = TX_OTHER, .to = l->config.registry, .data = data, .len = w.len,
                              .gas_bound = PUBLISH_GAS};
     rc = lane_send(l, &r, e);
-    if (rc == OL_EBUSY)
-        lane_publish(l, id[0]); /* fees or limits: another time */
+    *sent = !rc;
     if (rc != OL_EINVAL)
         return rc;
-    l->refused_until_ms = clock_unix_ms() + LANE_BACKOFF_MS;
+    l->publish_again_ms = clock_unix_ms() + LANE_BACKOFF_MS;
     lane_warn(l, "a price cannot be published: %s", e->message);
     return 0;
 }

@@ -61,8 +61,7 @@ struct lane {
     uint64_t sum_epoch, sum_next, sum_first;
     wei_t sum_wei;
     int64_t sum_oldest_ms;
-    bool missing_row; /* what the first receipt that waits names is not registered */
-    uint8_t missing_id[32];
+    int64_t publish_again_ms; /* our prices were all registered, or refused: not before */
 
     /* Trees of the batch that was last asked about, for bundles; guarded by trees_mutex. */
     pthread_mutex_t trees_mutex;
@@ -74,8 +73,6 @@ struct lane {
     pthread_mutex_t mutex; /* guards what follows */
     pthread_cond_t wake;
     bool stop, woken, epoch_wanted, retry;
-    uint8_t wanted_price[LANE_WANTED_PRICES][32]; /* to be published, the first one next */
-    int wanted_prices;
     struct chain_state shown; /* of the last step that read the chain */
     bool has_shown;
     char refusal[ERR_MESSAGE_BYTES]; /* why nothing may be recorded; "" */
@@ -136,8 +133,8 @@ int closing_step(struct lane *, struct err *);
 /* How many of the receipts from `first` on (at most count) name rows that are all registered. */
 int registered_receipts(struct lane *, uint64_t first, uint64_t count, uint64_t *out, struct err *);
 
-/* Publishes a price of ours that receipts wait for. */
-int publish_step(struct lane *, struct err *);
+/* Publishes a price of ours that the registry does not have. */
+int publish_step(struct lane *, bool *sent, struct err *);
 
 /* ---- settle_store.c: what the lane keeps beside the outbox's tables */
 struct claim_row { /* one payer of one batch */

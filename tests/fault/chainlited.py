@@ -40,10 +40,10 @@ class Gone(Exception):
 
 
 class Chainlited:
-    def __init__(self, folder, *flags):
+    def __init__(self, folder, *flags, chain=("--no-chain",)):
         self.folder = Path(folder)
         self.socket = self.folder / "s"
-        self.flags = [str(f) for f in flags]
+        self.flags = [str(f) for f in (*chain, *flags)]
         self.process = None
         self.model = self.adapter = None
 
@@ -53,7 +53,7 @@ class Chainlited:
         if crash:
             env["OPENLORA_CRASH_AT"] = crash
         self.process = subprocess.Popen(
-            [*wrapper, PROGRAM, "--no-chain", "--state-dir", self.folder, "--socket", self.socket, *self.flags],
+            [*wrapper, PROGRAM, "--state-dir", self.folder, "--socket", self.socket, *self.flags],
             env=env, stderr=open(self.folder / "log", "a"))
         for _ in range(400):
             try:

@@ -150,9 +150,31 @@ class Devnet:
         _, split_row = self.publish_split()
         price = {"node": NODE, "version": model, "tier": 0, "effective_time": 1_700_000_000, "input_wei": str(10**15),
                  "cached_wei": str(10**14), "output_wei": str(3 * 10**15), "floor_wei": "1000", "compute_wei": str(10**13)}
-        # Prices are published by the node itself when its first receipts wait for them.
+        # Prices are published by the node itself.
         self.rows = {"versions": [model_row, adapter_row], "splits": [split_row],
                      "prices": [price, price | {"version": adapter, "input_wei": str(2 * 10**15)}]}
+
+    def chain_file(self, path):
+        """What chainlited and the command line read about this deployment."""
+        known = json.loads(Path("chainlite/chains/devnet.json").read_text())
+        known["contracts"] = [{"name": c["name"], "address": self.address[c["name"]].lower()} for c in self.plan["contracts"]]
+        known["wrapped_token"] = self.address["WrappedNative"].lower()
+        known["window_s"] = int(self.settings["window_seconds"])
+        Path(path).write_text(json.dumps(known))
+        return path
+
+    def catalog(self, path, node):
+        """The registered rows and prices of this node as chainlited's catalog; ids of model and adapter."""
+        names = {0: ("model", "model"), 1: ("adapter", "adapter")}
+        versions = [{"id": self.row_id(self.VERSION, row)[0], "name": names[i][0], "kind": names[i][1], "owner": DEPLOYER,
+                     **row} for i, row in enumerate(self.rows["versions"])]
+        prices = [row | {"node": node.lower()} for row in self.rows["prices"]]
+        split = self.rows["splits"][0]
+        split_id = self.row_id(self.SPLIT, split)[0]
+        Path(path).write_text(json.dumps({
+            "version": 1, "versions": versions, "prices": [{"id": self.row_id(self.PRICE, p)[0], **p} for p in prices],
+            "splits": [{"id": split_id, **split}], "split": split_id}))
+        return [v["id"] for v in versions]
 
     # ---- money
 

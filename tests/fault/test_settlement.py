@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from chain import cast
+from chainlited import Chainlited, new_id
 from devnet import ETHER, GENERATED, NODE, STRANGER, ZERO, Devnet, Lane
 from proxy import FaultProxy
 
@@ -385,6 +386,87 @@ def test_endpoint_faults(rounds, fault):
             assert node.settle()
             node.check_books()
             node.close()
+
+
+def daemon_on(net, folder):
+    """chainlited on this chain, with gas, a bond and an operator's escrow."""
+    folder.mkdir()
+    flags = ("--chain", net.chain_file(folder / "chain.json"), "--rpc", net.url, "--max-head-age-s", "0", "--batch-age-s", "1",
+             "--max-proof-age-s", "4")
+    daemon = Chainlited(folder, chain=flags)
+    daemon.model = ""  # the catalog is made when the node's address is known
+    daemon.start()
+    status = daemon.get("/v1/status")
+    daemon.model, daemon.adapter = net.catalog(folder / "catalog.json", status["node"])
+    assert daemon.request("POST", "/v1/reload")[0] == 200
+    net.call("anvil_setBalance", status["node"], hex(100 * ETHER))
+    net.bond(node=status["node"])
+    daemon.operator = daemon.get("/v1/payers/operator")["payer"]
+    net.deposit(daemon.operator, ETHER, node=status["node"])
+    daemon.node = status["node"]
+    return daemon
+
+
+def daemon_records(net, daemon, n):
+    """n answers, each reserved and recorded; their ids."""
+    ids = [new_id() for _ in range(n)]
+    for _ in range(60):
+        results = daemon.reserve(ids)
+        if all(r["ok"] for r in results):
+            break
+        net.anvil.mine()
+        time.sleep(0.1)
+    assert all(r["ok"] for r in results), results
+    results = daemon.record(ids)
+    assert all(r["ok"] for r in results), results
+    return ids
+
+
+def daemon_settles(net, daemon, n):
+    for _ in range(400):
+        states = {r["state"] for r in daemon.get("/v1/receipts?limit=500")["receipts"]}
+        if states == {"anchored"}:
+            break
+        net.anvil.mine()
+        time.sleep(0.1)
+    assert states == {"anchored"}, (daemon.get("/v1/pending"), daemon.log())
+    receipts = daemon.get("/v1/receipts?limit=500")["receipts"]
+    assert len(receipts) == n
+    owed = sum(int(r["proof"]["fee"]) for r in receipts)
+    balance, claimed = net.account(daemon.operator, daemon.node)
+    assert claimed == owed == net.collected(daemon.node) and balance == ETHER - owed
+
+
+def test_chainlited(net, tmp_path):
+    """The daemon itself: from the reservation to the anchored receipt, with its body and the proof of its batch."""
+    daemon = daemon_on(net, tmp_path / "node")
+    ids = daemon_records(net, daemon, 20)
+    daemon_settles(net, daemon, 20)
+    batch = daemon.get("/v1/batches")["batches"][0]
+    _, body = daemon.request("GET", f"/v1/batches/{batch['number']}/body")
+    assert body["batch"]["number"] == batch["number"]
+    settlement = daemon.get(f"/v1/receipts/{ids[0]}")["settlement"]
+    assert cast("keccak", settlement["block_header"]) == settlement["block_hash"]
+    assert settlement["batch"]["bodyhash" if "bodyhash" in settlement["batch"] else "body_hash"].startswith("0x")
+    daemon.stop()
+
+
+@pytest.mark.parametrize("point", ("lane_stored", "lane_sent", "lane_proven"))
+def test_chainlited_killed(net, tmp_path, point):
+    daemon = daemon_on(net, tmp_path / "node")
+    daemon_records(net, daemon, 10)
+    daemon.kill()
+    daemon.start(crash=point)
+    for _ in range(200):
+        if daemon.process.poll() is not None:
+            break
+        net.anvil.mine()
+        time.sleep(0.05)
+    daemon.wait_dead()
+    daemon.start()
+    daemon_records(net, daemon, 5)
+    daemon_settles(net, daemon, 15)
+    daemon.stop()
 
 
 def test_bodies_computed_again(net, tmp_path):

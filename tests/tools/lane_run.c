@@ -91,6 +91,14 @@ static int find_split(void *user, const uint8_t id[32], struct row_split *out, s
     return rc;
 }
 
+static bool nth_price(void *user, size_t index, struct row_price *out)
+{
+    struct rows *r = user;
+    if (index < r->prices)
+        *out = r->price[index];
+    return index < r->prices;
+}
+
 #define READ_ROWS(S, KEY, SCHEMA, ROW, ID, COUNT, ID_OF)                                                               \
     do {                                                                                                               \
         size_t i_;                                                                                                     \
@@ -395,7 +403,7 @@ static void configure(struct session *s, struct lane_config *c, const char **url
     c->secp = s->secp;
     c->sign = sign;
     c->sign_user = s;
-    c->rows = (struct row_source){&s->rows, find_version, find_price, find_split};
+    c->rows = (struct row_source){&s->rows, find_version, find_price, find_split, nth_price};
     c->batch_receipts = (uint32_t)number(s, "batch_receipts");
     c->batch_age_s = number(s, "batch_age_s");
     c->claims_per_tx = (uint32_t)number(s, "claims_per_tx");

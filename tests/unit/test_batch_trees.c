@@ -43,7 +43,7 @@ static int split_of(void *user, const uint8_t id[32], struct row_split *out, str
     return memcmp(id, split_at, 32) != 0 ? err_set(e, OL_ENOTFOUND, "test", "no such split") : 0;
 }
 
-static const struct row_source rows = {NULL, version_of, price_of, split_of};
+static const struct row_source rows = {NULL, version_of, price_of, split_of, NULL};
 
 static void make_rows(void)
 {
