@@ -28,9 +28,11 @@ static const struct command commands[] = {
      "deploy, register and bond go to the chain themselves; each has its own --help.\n"
      "Only the user that chainlited runs as, and root, are answered.",
      command_chain},
-    {"wallet", "create | import FILE | show | deposit AMOUNT | refund AMOUNT | withdraw", "a payer's key and its money",
-     "create and import write an Ethereum key file; deposit puts coins into the Escrow for one node; refund announces\n"
-     "that AMOUNT of it is wanted back and withdraw pays it out after the thaw time. Amounts are in coins.",
+    {"wallet", "create | import FILE | show | receipt ID | deposit AMOUNT | refund AMOUNT | withdraw",
+     "a payer's key and its money",
+     "create and import write an Ethereum key file; receipt prints a bundle for `openlora verify`; deposit puts coins\n"
+     "into the Escrow for one node; refund announces that AMOUNT of it is wanted back and withdraw pays it out after\n"
+     "the thaw time. Amounts are in coins.",
      command_wallet},
     {"verify", "BUNDLE", "check the bundle of a receipt: hashes, signatures, proofs, sums",
      "Chain, contracts and window come from the chain's data file, never from the bundle. Exit status: 0 all holds,\n"

@@ -10,7 +10,7 @@
 
 #define MODULE "chain"
 
-enum { GAS_CEILING = 16777216, GAS_MARGIN_PERCENT = 20, MINED_TIMEOUT_S = 120, POLL_MS = 100, MAX_HEAD_LAG = 16 };
+enum { GAS_CEILING = 16777216, GAS_MARGIN_PERCENT = 20, MINED_TIMEOUT_S = 120, POLL_MS = 100, MAX_HEAD_LAG = 16, READ_TRIES = 6 };
 
 static const wei_t GWEI = 1000000000;
 
@@ -56,6 +56,27 @@ int chain_link_contract(const struct chain_link *l, const char *name, uint8_t ou
                        l->chain.name);
     memcpy(out, address, ADDRESS_BYTES);
     return 0;
+}
+
+int chain_link_word(struct chain_link *l, const char *contract, const uint8_t slot[32], uint8_t word[32],
+                    struct light_head *head, struct err *e)
+{
+    uint8_t at[ADDRESS_BYTES], slots[1][32], words[1][32];
+    memcpy(slots[0], slot, 32);
+    int rc = chain_link_contract(l, contract, at, e);
+    for (int i = 0; rc == 0 && i < READ_TRIES; i++) {
+        int read = light_head(l->light, LIGHT_LATEST, head, e);
+        if (read == 0)
+            read = light_storage(l->light, head, at, (const uint8_t(*)[32])slots, 1, words, NULL, e);
+        if (read == 0) {
+            memcpy(word, words[0], 32);
+            return 0;
+        }
+        if (i + 1 == READ_TRIES)
+            rc = read;
+        nanosleep(&(struct timespec){.tv_nsec = 400000000}, NULL);
+    }
+    return rc;
 }
 
 /* Fills nonce, fees and gas by what the endpoints say. */

@@ -32,6 +32,11 @@ void chain_link_close(struct chain_link *);
 int chain_link_contract(const struct chain_link *, const char *name, uint8_t out[ADDRESS_BYTES], struct err *)
     __attribute__((warn_unused_result));
 
+/* A word of a named contract's storage, proven at the newest head (*head). Tried again at newer heads for a few seconds:
+ * a node that is just taking in a block may prove the one before wrongly. */
+int chain_link_word(struct chain_link *, const char *contract, const uint8_t slot[32], uint8_t word[32],
+                    struct light_head *head, struct err *) __attribute__((warn_unused_result));
+
 struct signing_key {
     const struct secp *secp;
     const uint8_t *secret; /* SECRET_BYTES */

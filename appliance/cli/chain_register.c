@@ -48,16 +48,12 @@ static int send(struct registration *r, const char *contract, const struct abi_w
 
 static int is_registered(struct registration *r, const uint8_t id[32], bool *out, struct err *e)
 {
-    uint8_t slot[1][32], word[1][32], registry[ADDRESS_BYTES];
     static const uint8_t zero[32];
+    uint8_t slot[32], word[32];
     struct light_head head;
-    slot_registered(id, slot[0]);
-    int rc = chain_link_contract(&r->chain, "Registry", registry, e);
-    if (rc == 0)
-        rc = light_head(r->chain.light, LIGHT_LATEST, &head, e);
-    if (rc == 0)
-        rc = light_storage(r->chain.light, &head, registry, (const uint8_t(*)[32])slot, 1, word, NULL, e);
-    *out = rc == 0 && memcmp(word[0], zero, 32) != 0;
+    slot_registered(id, slot);
+    int rc = chain_link_word(&r->chain, "Registry", slot, word, &head, e);
+    *out = rc == 0 && memcmp(word, zero, 32) != 0;
     return rc;
 }
 

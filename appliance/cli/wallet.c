@@ -4,6 +4,7 @@
 #include "chainlite/keys/keystore_v3.h"
 #include "cli/chain_link.h"
 #include "cli/commands.h"
+#include "cli/http_client.h"
 #include "cli/password.h"
 #include "cli/wallet_file.h"
 
@@ -12,10 +13,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+enum { PATH_BYTES = 128, HEADER_BYTES = 256 };
 
 struct request { /* options and words of one call */
     const struct command *command;
-    const char *file, *password_file, *node;
+    const char *file, *password_file, *node, *url, *payer;
     struct chain_link_options link;
     bool json;
     char **words;
@@ -61,6 +65,58 @@ static int import(struct request *r, struct err *e)
         return rc;
     rc = store(r, other.secret, "imported", e);
     wallet_close(&other);
+    return rc;
+}
+
+/* ---- with the node */
+
+/* "OpenLoRA-Wallet: address:time:signature" over an EIP-191 message that names the path and the time. */
+static int sign_path(const struct wallet *w, const char *path, char out[HEADER_BYTES], struct err *e)
+{
+    char message[PATH_BYTES + 64], prefix[64], address[ADDRESS_TEXT_BYTES], hex[2 * SIGNATURE_BYTES + 1];
+    uint8_t digest[HASH_BYTES], signature[SIGNATURE_BYTES];
+    struct keccak k;
+    long long now_s = (long long)time(NULL);
+    int n = snprintf(message, sizeof message, "OpenLoRA wallet\n%s\n%lld", path, now_s);
+    int m = snprintf(prefix, sizeof prefix, "\x19" "Ethereum Signed Message:\n%d", n);
+    keccak_init(&k);
+    keccak_add(&k, prefix, (size_t)m);
+    keccak_add(&k, message, (size_t)n);
+    keccak_end(&k, digest);
+    int rc = secp_sign(w->secp, w->secret, digest, signature, e);
+    if (rc != 0)
+        return rc;
+    address_format(w->address, address);
+    hex_encode(signature, sizeof signature, hex);
+    snprintf(out, HEADER_BYTES, "%s:%lld:0x%s", address, now_s, hex);
+    return 0;
+}
+
+/* The bundle of a receipt, for `openlora verify`. */
+static int receipt(struct request *r, struct err *e)
+{
+    char path[PATH_BYTES], header[HEADER_BYTES], *bundle = NULL;
+    struct http_client *http = NULL;
+    struct wallet w;
+    uint8_t id[32];
+    if (r->n_words < 2 || !hex_decode(r->words[1], id, sizeof id))
+        return err_set(e, OL_EINVAL, "wallet", "name the receipt, 0x and 64 digits: openlora wallet receipt ID");
+    int rc = wallet_open(r->path, r->password_file, &w, e);
+    if (rc != 0)
+        return rc;
+    snprintf(path, sizeof path, "/v1/receipts/%s", r->words[1]);
+    rc = sign_path(&w, path, header, e);
+    wallet_close(&w);
+    if (rc == 0)
+        rc = http_open(r->url, &http, e);
+    if (rc == 0)
+        rc = http_set_header(http, "OpenLoRA-Wallet", header, e);
+    if (rc == 0)
+        rc = http_request(http, "GET", path, NULL, &bundle, e);
+    if (rc == 0)
+        puts(bundle);
+    free(bundle);
+    http_close(http);
     return rc;
 }
 
@@ -112,26 +168,21 @@ struct account {
 static int read_account(struct chain_link *l, const uint8_t payer[ADDRESS_BYTES], const uint8_t *node,
                         struct account *out, struct err *e)
 {
-    uint8_t slot[1][32], word[1][32], escrow[ADDRESS_BYTES];
+    uint8_t slot[32], word[32];
     struct mpt_account coins;
     memset(out, 0, sizeof *out);
     int rc = light_head(l->light, LIGHT_LATEST, &out->head, e);
+    if (rc == 0 && node) {
+        slot_escrow_account(payer, node, slot);
+        rc = chain_link_word(l, "Escrow", slot, word, &out->head, e);
+        out->claimed = rc == 0 ? wei_from_be16(word) : 0;
+        out->balance = rc == 0 ? wei_from_be16(word + 16) : 0;
+    }
     if (rc == 0)
         rc = light_account(l->light, &out->head, payer, &coins, NULL, e);
-    if (rc != 0)
-        return rc;
-    memcpy(out->coins, coins.balance_wei, sizeof out->coins);
-    if (!node)
-        return 0;
-    slot_escrow_account(payer, node, slot[0]);
-    rc = chain_link_contract(l, "Escrow", escrow, e);
     if (rc == 0)
-        rc = light_storage(l->light, &out->head, escrow, (const uint8_t(*)[32])slot, 1, word, NULL, e);
-    if (rc != 0)
-        return rc;
-    out->claimed = wei_from_be16(word[0]);
-    out->balance = wei_from_be16(word[0] + 16);
-    return 0;
+        memcpy(out->coins, coins.balance_wei, sizeof out->coins);
+    return rc;
 }
 
 static void coin_text(wei_t amount, char out[WEI_TEXT_BYTES + 2]) { wei_format_coin(amount, out); }
@@ -187,8 +238,10 @@ static int deposit(struct request *r, struct chain_link *l, struct err *e)
     int rc = amount_word(r, &amount, e);
     if (rc == 0)
         rc = node_address(r, node, e);
-    if (rc == 0)
+    if (rc == 0 && !r->payer)
         rc = wallet_peek(r->path, payer, e);
+    else if (rc == 0 && !address_parse(r->payer, payer))
+        rc = err_set(e, OL_EINVAL, "wallet", "--payer %s is no address", r->payer);
     if (rc != 0)
         return rc;
     abi_writer_init(&data, room, sizeof room);
@@ -232,7 +285,7 @@ static const struct {
     const char *name;
     int (*local)(struct request *, struct err *);
     int (*chain)(struct request *, struct chain_link *, struct err *);
-} actions[] = {{"create", create, NULL}, {"import", import, NULL}, {"show", NULL, show},
+} actions[] = {{"create", create, NULL}, {"import", import, NULL}, {"receipt", receipt, NULL}, {"show", NULL, show},
                {"deposit", NULL, deposit}, {"refund", NULL, thaw}, {"withdraw", NULL, withdraw}};
 enum { ACTIONS = sizeof actions / sizeof *actions };
 
@@ -259,11 +312,13 @@ static int run(struct request *r, struct err *e)
 
 int command_wallet(const struct command *command, int argc, char **argv)
 {
-    struct request r = {.command = command, .words = argv + 1};
+    struct request r = {.command = command, .words = argv + 1, .url = http_node_url(NULL)};
     const struct option options[] = {
         TEXT("wallet-file", &r.file, "FILE", "key file (default: $OPENLORA_WALLET, else in the user's data folder)"),
         TEXT("password-file", &r.password_file, "FILE", "its first line is the password (default: asked)"),
         TEXT("node", &r.node, "ADDRESS", "the node that is paid"),
+        TEXT("payer", &r.payer, "ADDRESS", "deposit for somebody else than this wallet"),
+        TEXT("url", &r.url, "URL", "where that node answers"),
         CHAIN_LINK_OPTIONS(r.link),
         FLAG("json", &r.json, "print one JSON object"),
         OPTIONS_END};
@@ -273,7 +328,7 @@ int command_wallet(const struct command *command, int argc, char **argv)
         return options_exit(r.n_words);
     if (r.n_words == 0) {
         free(r.link.rpc.items);
-        return fail(command, EXIT_USAGE, "say what to do: create, import, show, deposit, refund or withdraw");
+        return fail(command, EXIT_USAGE, "say what to do: create, import, show, receipt, deposit, refund or withdraw");
     }
     int rc = wallet_path(r.file, r.path, &e);
     if (rc == 0)
