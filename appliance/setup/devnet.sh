@@ -1,12 +1,12 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034 # variables for those who source this
+# shellcheck disable=SC2034,SC2154 # variables for those who source this, and theirs
 # A chain on this machine, the contracts on it, and chainlited between it and the node. Needs common.sh, chain.sh, a
 # build, and the caller's `chain` (0: no chain), `model`, `demo` and function demo_adapters.
 
 DEMO=$OPENLORA_ROOT/build/demo
 CHAIN_SOCKET=$DEMO/state/chainlited.sock
 CHAIN_FILE=$DEMO/chain.json
-CHAIN_URL= CHAIN_PID= CHAINLITED_PID= NODE_ADDRESS= API_KEY=
+CHAIN_URL='' CHAIN_PID='' CHAINLITED_PID='' NODE_ADDRESS='' API_KEY=''
 # Pools of the demo's split: accounts of the local chain that nobody else uses.
 VALIDATORS_POOL=0x14dC79964da2C08b23698B3D3cc7Ca32193d9955
 UNATTRIBUTED_POOL=0x23618e81E3f5cdF7f54C3d65f7FBc0aBf5B21E8f
@@ -71,9 +71,12 @@ devnet_register() {
             adapters+=("$name=$PWD/appliance/demo/adapters/$name")
         done
     fi
-    [ "$chain" -eq 1 ] && where+=(--rpc "$CHAIN_URL") || true
     [ "${#adapters[@]}" -eq 0 ] || where+=(--adapter "${adapters[@]}")
-    [ "$chain" -eq 1 ] || where+=(--offline)
+    if [ "$chain" -eq 1 ]; then
+        where+=(--rpc "$CHAIN_URL")
+    else
+        where+=(--offline)
+    fi
     step "Registering models, prices and the split" build/openlora chain register "${where[@]}" --model "$model" \
         --node "$NODE_ADDRESS" --catalog "$DEMO/state/catalog.json" --validators-pool "$VALIDATORS_POOL" \
         --unattributed-pool "$UNATTRIBUTED_POOL" --treasury "$TREASURY" || die "registering failed"

@@ -10,10 +10,19 @@ up_works() { # from another folder; every voice answers, and nothing keeps runni
     (cd / && "$OPENLORA_ROOT/appliance/up" --once --port "$port")
     answers=$(grep -c 'tokens/s' "build/test-logs/up/up_--once.log")
     [ "$answers" -ge 3 ]
+    grep -q '^valid on devnet' "build/test-logs/up/up_--once.log" # answered, billed, settled, proven
+    build/openlora verify build/demo/bundle.json --chain build/demo/chain.json
     if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
         echo "something still listens on port $port"
         return 1
     fi
+}
+
+up_without_a_chain() { # the bill is signed and waits
+    local status=0
+    appliance/up --once --no-chain --port "$(free_port)"
+    build/openlora verify build/demo/bundle.json --chain build/demo/chain.json || status=$?
+    [ "$status" -eq 3 ]
 }
 
 up_names_a_busy_port() {
@@ -30,4 +39,5 @@ up_names_a_busy_port() {
 }
 
 check "up --once" up_works
+check "up --once --no-chain" up_without_a_chain
 check "up on a busy port" up_names_a_busy_port
