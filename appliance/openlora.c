@@ -21,11 +21,11 @@ static const struct command commands[] = {
      command_bench},
     {"logits", "", "write the logits of every position of a token sequence",
      "Output: raw little-endian float32 (n_tokens, n_vocab). No tokenizer is needed.", command_logits},
-    {"chain", "deploy | register | bond | [status | pending | retry | batches | catalog | reload | new-epoch]",
+    {"chain", "deploy | register | bond | claim | mint | [status | pending | retry | batches | catalog | reload | new-epoch]",
      "what chainlited has signed, sent and settled",
      "pending lists what is not settled with the reason; retry tries dead letters again; reload reads the catalog file;\n"
      "new-epoch starts again after the outbox was lost: sequences from 1, what no batch holds goes back to its payers.\n"
-     "deploy, register and bond go to the chain themselves; each has its own --help.\n"
+     "deploy, register, bond, claim and mint go to the chain themselves; each has its own --help.\n"
      "Only the user that chainlited runs as, and root, are answered.",
      command_chain},
     {"wallet", "create | import FILE | show | receipt ID | deposit AMOUNT | refund AMOUNT | withdraw",

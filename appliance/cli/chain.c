@@ -60,6 +60,10 @@ static const struct command errands[] = {
      "Repeating it is harmless. Prices are in coins per million tokens.", command_chain_register},
     {"chain bond", "COINS", "put a node's bond into the Settlement",
      "Only the node's owner gets it back, after the unbonding time.", command_chain_bond},
+    {"chain claim", "BUNDLE", "pay out what a final batch credits to somebody",
+     "Credits add up over an epoch, so the newest bundle claims all; what was paid already is left out.",
+     command_chain_claim},
+    {"chain mint", "BUNDLE", "mint the Billing NFT of a settled bill, to its payer", NULL, command_chain_mint},
 };
 enum { ERRANDS = sizeof errands / sizeof *errands };
 

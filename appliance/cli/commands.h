@@ -8,7 +8,9 @@ int command_adapter(const struct command *, int argc, char **argv);
 int command_bench(const struct command *, int argc, char **argv);
 int command_chain(const struct command *, int argc, char **argv);
 int command_chain_bond(const struct command *, int argc, char **argv); /* `chain bond`, and so on */
+int command_chain_claim(const struct command *, int argc, char **argv);
 int command_chain_deploy(const struct command *, int argc, char **argv);
+int command_chain_mint(const struct command *, int argc, char **argv);
 int command_chain_register(const struct command *, int argc, char **argv);
 int command_chat(const struct command *, int argc, char **argv);
 int command_key(const struct command *, int argc, char **argv);

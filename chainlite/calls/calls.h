@@ -59,6 +59,19 @@ void call_rewards_set_payout(struct abi_writer *, const uint8_t to[ADDRESS_BYTES
 void call_rewards_sweep(struct abi_writer *, const struct batch *last, const struct batch *next,
                         const struct row_split *);
 
+/* BillingNFT: what proves one receipt of a final batch. path: of its leaf at `index`. */
+struct proven_receipt {
+    const struct batch *batch;
+    const struct proof *proof;
+    wei_t settled_wei;
+    uint32_t index;
+    const struct sumpath *path;
+    const struct row_price *price;
+    const struct row_split *split;
+};
+enum { CALL_MINT_BYTES = 4 + (1 + 19 + 29 + 2 + 9 + 7 + 3 + 2 * SUMTREE_MAX_DEPTH) * ABI_WORD_BYTES };
+void call_nft_mint(struct abi_writer *, const struct proven_receipt *);
+
 /* Registry. Texts are UTF-8; the contract bounds them (names 128 bytes, URIs 512). */
 void call_registry_create_item(struct abi_writer *, enum item_kind, const char *name);
 void call_registry_publish_version(struct abi_writer *, const struct row_version *, const uint8_t (*parents)[32],

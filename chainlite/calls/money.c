@@ -182,6 +182,22 @@ void call_rewards_claim(struct abi_writer *w, const struct batch *batch, const s
     words_put_path(w, index, path);
 }
 
+void call_nft_mint(struct abi_writer *w, const struct proven_receipt *r)
+{
+    abi_put_selector(w, "mint((" BATCH_TYPE "," PROOF_TYPE ",uint128," PATH_TYPE "," PRICE_TYPE "," SPLIT_TYPE "))");
+    size_t arguments = w->len, argument = abi_put_offset(w); /* the struct has a list, so it stands behind its offset */
+    abi_set_offset(w, argument, arguments);
+    size_t start = w->len;
+    words_put(w, &batch_schema, r->batch);
+    words_put(w, &proof_schema, r->proof);
+    abi_put_wei(w, r->settled_wei);
+    size_t path = abi_put_offset(w);
+    words_put(w, &price_schema, r->price);
+    words_put(w, &split_schema, r->split);
+    abi_set_offset(w, path, start);
+    words_put_path(w, r->index, r->path);
+}
+
 void call_rewards_set_payout(struct abi_writer *w, const uint8_t to[ADDRESS_BYTES])
 {
     call_address(w, "setPayout(address)", to);

@@ -12,6 +12,9 @@
 #define SPLIT_TYPE "(uint32,uint32,uint32,uint32,address,address,address)"
 #define VERSION_TYPE "(bytes32,uint32,bytes32,bytes32,address,uint32,bytes32)"
 #define PRICE_TYPE "(address,bytes32,uint8,uint64,uint128,uint128,uint128,uint128,uint128)"
+#define PROOF_TYPE                                                                                                     \
+    "(bytes32,address,uint64,uint64,bytes32,bytes32,bytes32,bytes32,bytes32,bytes32,bytes32,address,bytes32,uint8,"    \
+    "uint8,uint64,uint32,uint32,uint32,uint32,uint32,uint32,int32,uint128,uint64,uint128,bytes32,bytes32,bytes32)"
 #define CLAIM_TYPE "(address,uint128,uint128,bytes32,bytes)"
 
 /* A struct of static fields: one word each. */

@@ -11,6 +11,8 @@ up_works() { # from another folder; every voice answers, and nothing keeps runni
     answers=$(grep -c 'tokens/s' "build/test-logs/up/up_--once.log")
     [ "$answers" -ge 3 ]
     grep -q '^valid on devnet' "build/test-logs/up/up_--once.log" # answered, billed, settled, proven
+    grep -q '^claimed ' "build/test-logs/up/up_--once.log"
+    grep -q '^minted ' "build/test-logs/up/up_--once.log"
     build/openlora verify build/demo/bundle.json --chain build/demo/chain.json
     if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
         echo "something still listens on port $port"
