@@ -224,7 +224,8 @@ int bill_record(struct bill *b, const struct bill_answer *a, bill_done done, voi
         return refuse(r, 503, "no_memory", NULL, "no memory for the receipt");
     if (b->before)
         json_object_set_new(b->extras, "stream", json_boolean(a->stream));
-    if (chain_record(b->billing->chain, json_incref(b->record), on_recorded, b, &e) == 0)
+    /* A copy: trees are not shared between threads. */
+    if (chain_record(b->billing->chain, json_deep_copy(b->record), on_recorded, b, &e) == 0)
         return 0;
     refuse_unavailable(b->billing, r, &e);
     return -1;
@@ -274,7 +275,7 @@ int bill_resume(struct billing *billing, struct kept_answer *kept, bill_done don
     b->resumed = true;
     b->done = on_resumed;
     b->user = s;
-    if (chain_record(billing->chain, json_incref(record), on_recorded, b, &e) == 0)
+    if (chain_record(billing->chain, json_deep_copy(record), on_recorded, b, &e) == 0)
         return 0;
     refuse_unavailable(billing, r, &e);
     bill_close(b);

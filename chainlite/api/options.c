@@ -41,7 +41,6 @@ static const struct setting settings[] = {
      "an older newest block is stale; 0: not checked"},
     {"chain", "max_proof_age_s", K_INT, AT(max_proof_age_s), 1, 86400, "S", "60",
      "payers' escrows proven longer ago count as unproven"},
-    {"chain", "payout", K_TEXT, AT(payout), 0, 0, "ADDRESS", NULL, "where this node's earnings are paid; default: its own"},
     {"chain", "no_chain", K_BOOL, AT(no_chain), 0, 0, "", "no", "no chain: receipts wait in the outbox"},
     {"batch", "batch_receipts", K_INT, AT(batch_receipts), 1, 16384, "N", "8192", "a batch closes with so many receipts,"},
     {"batch", "batch_age_s", K_INT, AT(batch_age_s), 0, 86400, "S", "600", "or when its oldest is so old,"},

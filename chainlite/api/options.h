@@ -18,7 +18,7 @@ struct options { /* texts are owned */
     int64_t allowed_uid; /* -1: only ours */
     int64_t threads, min_free_mb, reservation_s;
     /* [chain] */
-    char *chain, *payout, *rpc[OPTIONS_MAX_URLS];
+    char *chain, *rpc[OPTIONS_MAX_URLS];
     int n_rpc;
     int64_t quorum, max_head_age_s, max_proof_age_s;
     bool no_chain;

@@ -163,7 +163,9 @@ def ceiling_of(headers):
     return decode(headers["PAYMENT-REQUIRED"])["accepts"][0]
 
 
-def test_unpaid_request_is_told_the_price(node):
+def test_unpaid_request_is_told_the_price(node, acme):
+    paid = json.loads(node.request("POST", COMPLETIONS, PROMPT, bearer(acme))[2])
+    prompt_tokens = paid["usage"]["prompt_tokens"]
     status, headers, answer = post(node, json.dumps(PROMPT).encode(), {})
     assert status == 402 and answer["error"]["code"] == "voucher_required"
     required = decode(headers["PAYMENT-REQUIRED"])
@@ -171,7 +173,7 @@ def test_unpaid_request_is_told_the_price(node):
     price = node.prices[offer["extra"]["priceId"]]
     assert required["x402Version"] == 2 and required["resource"]["url"] == COMPLETIONS
     assert offer["scheme"] == "openlora-voucher" and offer["network"] == f"eip155:{node.catalog['chain_id']}"
-    assert offer["payTo"].lower() == node.catalog["node"] and int(offer["amount"]) == fee_of(price, 4, 0, 12)
+    assert offer["payTo"].lower() == node.catalog["node"] and int(offer["amount"]) == fee_of(price, prompt_tokens, 0, 12)
     assert offer["extra"]["escrow"].lower() == node.catalog["contracts"]["escrow"]
     assert answer["error"]["payment"]["amount"] == offer["amount"]
 
