@@ -1,5 +1,6 @@
 """A local chain with the contracts on it: deployed in the order of chainlite/contracts/generated/deploy.json by plain
 JSON-RPC and cast, apart from `openlora chain deploy`, so that each checks the other."""
+import contextlib
 import json
 import os
 import re
@@ -234,7 +235,8 @@ class Lane:
     def kill(self):
         self.process.kill()
         self.process.wait()
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # what it did not read any more
+            self.process.stdin.close()
         self.process.stdout.close()
         self.log.close()
 

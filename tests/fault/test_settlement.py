@@ -186,9 +186,11 @@ def test_killed(rounds, point):
         node = Node(net, folder, batch_receipts=32)
         node.record(50)
         for _ in range(3):
-            node.restart(crash=f"{point}:{random.randint(1, 3)}")
-            node.lane.ask("record 30 3")  # it may die over it
-            killed += node.dies(seconds=3)
+            # Some places are passed once per batch, others with every transaction.
+            often = point in ("lane_stored", "lane_sent", "lane_mined", "lane_proven")
+            node.restart(crash=f"{point}:{random.randint(1, 3) if often else 1}")
+            node.record(30)  # it may die over it
+            killed += node.dies(seconds=4)
         node.restart()
         node.record(20)
         assert node.settle()
@@ -339,8 +341,11 @@ def test_lost_outbox(net, tmp_path):
     assert "new-epoch" in answer["error"]
     assert node.lane.ask("epoch") == {"ok": True}
     node.until(lambda: net.node()["epoch"] == 2, "no new epoch")
+    for number, payer in enumerate(node.payers):
+        assert node.lane.ask(f"base {number} {paid[payer]}") == {"ok": True}
     node.record(30)
     assert node.settle(epoch=2)
+    assert all(r["settled"] for r in node.receipts(2) if int(r["fee"]))
     for receipt in node.receipts(2):
         paid[receipt["payer"]] += int(receipt["fee"]) if receipt["settled"] else 0
     assert {p: net.account(p)[1] for p in node.payers} == paid

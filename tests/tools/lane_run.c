@@ -5,8 +5,10 @@
  *   payers N             addresses of the first N payers (their keys follow from their numbers)
  *   record N P [C]       N receipts, payers 0 … P-1 in turn, C of them in one write (0: all)
  *   epoch                opens a new epoch
+ *   base I WEI           payer I starts from this much claimed (a new epoch, docs/protocol.md §3)
  *   receipts EPOCH       [epoch, sequence, payer, fee, state, settled, dead letter] of each
  *   settlement E S       what a bundle says of receipt S of epoch E
+ *   weigh RAW            a signed transaction's bytes, compressed bytes and weight on L1 (Fjord)
  *   retry | status | pending | batches | step (only with "manual": true)
  *   quit                 stops as a daemon does
  *
@@ -15,6 +17,7 @@
  * "daily_limit_wei","poll_ms","bump_blocks","open_epochs","finalise","manual","warn_batches","ceiling_slack_wei"}. */
 #include "base/clock.h"
 #include "base/log.h"
+#include "chainlite/core/fees.h"
 #include "chainlite/core/hex.h"
 #include "chainlite/json/notation.h"
 #include "chainlite/settle/crash_points.h"
@@ -225,6 +228,22 @@ static int payer_row(struct session *s, size_t i, struct outbox_payer *out, stru
     return rc;
 }
 
+static json_t *set_base(struct session *s, size_t payer, const char *text, struct err *e)
+{
+    struct outbox_payer row;
+    struct outbox_write *w;
+    wei_t claimed_wei;
+    int rc = wei_parse(text, &claimed_wei) ? payer_row(s, payer, &row, e)
+                                           : err_set(e, OL_EINVAL, "lane_run", "not an amount: %s", text);
+    if (!rc)
+        rc = outbox_begin(s->outbox, &w, e);
+    if (rc)
+        return NULL;
+    row.base_wei = row.cumulative_wei = claimed_wei;
+    outbox_put_payer(w, &row);
+    return outbox_commit(w, e) ? NULL : json_pack("{s:b}", "ok", 1);
+}
+
 /* `n` receipts in one write. */
 static int record_some(struct session *s, uint64_t n, size_t payers, struct err *e)
 {
@@ -351,6 +370,21 @@ static json_t *settlement(struct session *s, uint64_t epoch, uint64_t sequence, 
     return out;
 }
 
+static json_t *weigh(const char *hex, struct err *e)
+{
+    size_t n = strlen(hex) / 2 - (strncmp(hex, "0x", 2) == 0);
+    uint8_t *raw = malloc(n + 1);
+    if (!raw || !hex_decode(hex, raw, n)) {
+        free(raw);
+        err_set(e, OL_EFORMAT, "lane_run", "not hexadecimal");
+        return NULL;
+    }
+    uint32_t flz = fees_flz_bytes(raw, n);
+    free(raw);
+    return json_pack("{s:I,s:I,s:I}", "bytes", (json_int_t)n, "flz_bytes", (json_int_t)flz, "da_bytes",
+                     (json_int_t)(fees_da_size_e6(flz) / 1000000));
+}
+
 static json_t *answer(struct session *s, const char *line, struct err *e)
 {
     unsigned long long a = 0, b = 0, c = 0;
@@ -360,6 +394,11 @@ static json_t *answer(struct session *s, const char *line, struct err *e)
         return record(s, a, (size_t)b, c, e);
     if (sscanf(line, "receipts %llu", &a) == 1)
         return receipts(s, a, e);
+    char amount[WEI_TEXT_BYTES];
+    if (sscanf(line, "base %llu %39s", &a, amount) == 2)
+        return set_base(s, (size_t)a, amount, e);
+    if (strncmp(line, "weigh ", 6) == 0)
+        return weigh(line + 6, e);
     if (sscanf(line, "settlement %llu %llu", &a, &b) == 2)
         return settlement(s, a, b, e);
     if (strcmp(line, "status") == 0)
