@@ -415,7 +415,7 @@ def daemon_on(net, folder):
 def daemon_records(net, daemon, n):
     """n answers, each reserved and recorded; their ids."""
     ids = [new_id() for _ in range(n)]
-    for _ in range(60):
+    for _ in range(300):
         results = daemon.reserve(ids)
         if all(r["ok"] for r in results):
             break
@@ -462,7 +462,7 @@ def test_chainlited_killed(net, tmp_path, point):
     daemon_records(net, daemon, 10)
     daemon.kill()
     daemon.start(crash=point)
-    for _ in range(200):
+    for _ in range(600):
         if daemon.process.poll() is not None:
             break
         net.anvil.mine()
