@@ -23,7 +23,7 @@ def catalog(net):
 
 class OnChain(Chainlited):
     def __init__(self, folder, net, *flags):
-        super().__init__(folder, *flags)
+        super().__init__(folder, *flags, chain=())
         self.net = net
         self.folder.mkdir()
         keys = self.folder.parent
