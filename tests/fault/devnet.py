@@ -219,6 +219,7 @@ class Lane:
             "window_s": int(net.settings["window_seconds"]), "node_key": NODE_KEY, **net.rows, "batch_receipts": 64,
             "batch_age_s": 0, "poll_ms": 50, "max_fee_wei": str(100 * 10**9), "max_tip_wei": str(2 * 10**9),
             "open_epochs": True, "finalise": True, "bump_blocks": 3,
+            "ceiling_slack_wei": str(ETHER),  # vouchers that would let a claim made twice through
         } | options
         (folder / "config.json").write_text(json.dumps(self.config))
         self.log = open(folder / "log", "a")
