@@ -8,6 +8,7 @@ import base64
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -176,6 +177,7 @@ class BilledNode(Node):
             super().__exit__(kind, value, trace)
         finally:
             self.chain.stop()
+            shutil.rmtree(self.state)
 
     def add_key(self, name, *options):
         words = [self.build / "openlora", "key", "add", name, "--keys", self.keys_file, "--json", *options]
