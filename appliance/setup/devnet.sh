@@ -61,7 +61,10 @@ devnet_start() {
     NODE_ADDRESS=$(status_field '["node"]')
 }
 
-node_is_ready() { [ "$(status_field '["lane"]["refusal"]')" = "" ] && [ "$(status_field '["lane"]["nonce"]')" -gt 2 ]; }
+# Its epoch is open and its prices are registered: it can sign bills.
+node_is_ready() {
+    [ "$(status_field '["lane"]["refusal"]')" = "" ] && [ "$(status_field '["lane"]["missing_prices"]')" = 0 ]
+}
 
 # Versions, prices and split; the node's bond; money for a wallet and for the operator's own account.
 devnet_register() {
@@ -90,7 +93,7 @@ devnet_register() {
         --rpc "$CHAIN_URL" --dev-account || die "the node could not be bonded"
     operator=$(status_field '["operator"]')
     step "Funding a wallet" devnet_fund "$operator" || die "the wallet could not be funded"
-    await 60 "the node's epoch did not open; see build/demo/chainlited.log" node_is_ready
+    await 60 "the node's epoch did not open, or its prices were not registered; see build/demo/chainlited.log" node_is_ready
 }
 
 devnet_fund() { # OPERATOR

@@ -194,6 +194,7 @@ int lane_open(const struct lane_config *config, struct outbox *outbox, struct la
         return err_set(e, OL_ENOMEM, "lane", "no memory for the lane");
     l->config = *config;
     l->outbox = outbox;
+    l->missing_prices = -1;
     snprintf(l->refusal, sizeof l->refusal, "the chain was not read yet");
     set_defaults(&l->config);
     pthread_mutex_init(&l->mutex, NULL);

@@ -169,9 +169,9 @@ int closing_step(struct lane *l, struct err *e)
     return registered ? close_batch(l, number, first, registered, e) : 0;
 }
 
-/* Our prices that the registry does not have: the first of them. Whoever offers them in the catalog wants them to count,
- * and nothing is promised at a price that is not registered. */
-static int find_missing(struct lane *l, struct row_price *out, bool *found, struct err *e)
+/* Our prices that the registry does not have: how many, and the first of them. Whoever offers them in the catalog wants
+ * them to count, and nothing is promised at a price that is not registered. */
+static int find_missing(struct lane *l, struct row_price *out, size_t *missing, struct err *e)
 {
     uint8_t(*ids)[32] = calloc(LIGHT_MAX_SLOTS, sizeof *ids);
     struct row_price *prices = calloc(LIGHT_MAX_SLOTS, sizeof *prices);
@@ -183,12 +183,10 @@ static int find_missing(struct lane *l, struct row_price *out, bool *found, stru
             price_id(&prices[n], ids[n]), n++;
     if (!rc && n)
         rc = chain_registered(l, (const uint8_t(*)[32])ids, n, registered, e);
-    *found = false;
-    for (size_t i = 0; !rc && i < n && !*found; i++)
-        if (!registered[i]) {
+    *missing = 0;
+    for (size_t i = 0; !rc && i < n; i++)
+        if (!registered[i] && (*missing)++ == 0)
             *out = prices[i];
-            *found = true;
-        }
     free(ids);
     free(prices);
     return rc;
@@ -197,12 +195,17 @@ static int find_missing(struct lane *l, struct row_price *out, bool *found, stru
 int publish_step(struct lane *l, bool *sent, struct err *e)
 {
     struct row_price price;
-    bool found;
+    size_t missing;
     *sent = false;
     if (!l->config.rows.nth_price || clock_unix_ms() < l->publish_again_ms)
         return 0;
-    int rc = find_missing(l, &price, &found, e);
-    if (rc || !found) {
+    int rc = find_missing(l, &price, &missing, e);
+    if (!rc) {
+        pthread_mutex_lock(&l->mutex);
+        l->missing_prices = (int64_t)missing;
+        pthread_mutex_unlock(&l->mutex);
+    }
+    if (rc || !missing) {
         l->publish_again_ms = clock_unix_ms() + PUBLISH_LOOK_MS;
         return rc;
     }

@@ -79,6 +79,7 @@ struct lane {
     char warning[LANE_WARNINGS][LANE_WARNING_BYTES]; /* of the last step */
     int warnings;
     wei_t spent_today_wei;
+    int64_t missing_prices; /* ours that the registry does not have yet; -1: not looked so far */
 };
 
 /* ---- lane.c */

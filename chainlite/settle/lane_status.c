@@ -49,12 +49,12 @@ static json_t *own_json(struct lane *l)
         json_array_append_new(warnings, json_string(l->warning[i]));
     const struct chain_state *c = &l->shown;
     json_t *head = l->has_shown ? head_json(&c->head) : json_null();
-    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:b,s:o,s:o,s:o,s:o,s:o,s:s,s:o}", "head", head, "epoch",
+    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:b,s:o,s:o,s:o,s:o,s:o,s:I,s:s,s:o}", "head", head, "epoch",
                      number_json(c->epoch), "last_batch", number_json(c->last), "finalised_batch",
                      number_json(c->finalised), "nonce", number_json(c->nonce), "frozen", c->frozen, "bond_wei",
                      wei_json(c->bond_wei), "unfinalised_wei", wei_json(c->collected_wei - c->finalised_cumulative_wei),
                      "collected_wei", wei_json(c->collected_wei), "gas_balance_wei", wei_json(c->balance_wei),
-                     "spent_today_wei", wei_json(l->spent_today_wei), "refusal", l->refusal, "warnings", warnings);
+                     "spent_today_wei", wei_json(l->spent_today_wei), "missing_prices", (json_int_t)l->missing_prices, "refusal", l->refusal, "warnings", warnings);
 }
 
 /* How many batches like the last ones the gas balance pays for; 0 when none tells. */

@@ -74,11 +74,11 @@ void payer_view_close(struct payer_view *v)
 
 static bool younger(int64_t at_ns, int64_t ms) { return at_ns != 0 && clock_mono_ns() - at_ns < ms * 1000000; }
 
-/* A head of at most a second; with `asking` held. */
-static int fresh_head(struct payer_view *v, struct light_head *out, struct err *e)
+/* A head read at most kept_ms ago; with `asking` held. */
+static int fresh_head(struct payer_view *v, int64_t kept_ms, struct light_head *out, struct err *e)
 {
     pthread_mutex_lock(&v->lock);
-    bool fresh = v->has_head && younger(v->head_at_ns, HEAD_KEPT_MS);
+    bool fresh = v->has_head && younger(v->head_at_ns, kept_ms);
     *out = v->head;
     pthread_mutex_unlock(&v->lock);
     if (fresh)
@@ -149,7 +149,7 @@ static int read_account(struct payer_view *v, const uint8_t *payer, struct escro
     uint8_t slots[2][32], words[2][32];
     slot_escrow_account(payer, v->config.node, slots[0]);
     slot_escrow_thaw(payer, v->config.node, slots[1]);
-    int rc = fresh_head(v, &head, e);
+    int rc = fresh_head(v, HEAD_KEPT_MS, &head, e);
     if (rc == 0)
         rc = light_storage(v->light, &head, v->config.escrow, slots, 2, words, NULL, e);
     if (rc != 0)
@@ -211,13 +211,13 @@ static void add_fact(struct payer_view *v, const uint8_t slot[32])
 }
 
 static int read_word(struct payer_view *v, const uint8_t contract[ADDRESS_BYTES], const uint8_t slot[32],
-                     uint8_t word[32], struct err *e)
+                     int64_t head_kept_ms, uint8_t word[32], struct err *e)
 {
     struct light_head head;
     uint8_t slots[1][32], words[1][32];
     memcpy(slots[0], slot, 32);
     pthread_mutex_lock(&v->asking);
-    int rc = fresh_head(v, &head, e);
+    int rc = fresh_head(v, head_kept_ms, &head, e);
     if (rc == 0)
         rc = light_storage(v->light, &head, contract, slots, 1, words, NULL, e);
     pthread_mutex_unlock(&v->asking);
@@ -226,7 +226,8 @@ static int read_word(struct payer_view *v, const uint8_t contract[ADDRESS_BYTES]
     return rc;
 }
 
-/* Rows are never taken back: proven once is proven for good. */
+/* Rows are never taken back: proven once is proven for good. Absence is proven at the newest head only, as the row may
+ * just have been registered. */
 static int view_registered(void *user, const uint8_t id[32], bool *out, struct err *e)
 {
     static const uint8_t none[32];
@@ -236,8 +237,11 @@ static int view_registered(void *user, const uint8_t id[32], bool *out, struct e
     *out = is_fact(v, slot);
     if (*out)
         return 0;
-    int rc = read_word(v, v->config.registry, slot, word, e);
-    *out = rc == 0 && memcmp(word, none, 32) != 0;
+    int rc = 0;
+    for (int look = 0; look < 2 && rc == 0 && !*out; look++) {
+        rc = read_word(v, v->config.registry, slot, look ? 0 : HEAD_KEPT_MS, word, e);
+        *out = rc == 0 && memcmp(word, none, 32) != 0;
+    }
     if (*out)
         add_fact(v, slot);
     return rc;
@@ -250,7 +254,7 @@ static int view_signer(void *user, const uint8_t payer[ADDRESS_BYTES], const uin
     struct payer_view *v = user;
     uint8_t slot[32], word[32];
     slot_escrow_signer(payer, signer, slot);
-    int rc = read_word(v, v->config.escrow, slot, word, e);
+    int rc = read_word(v, v->config.escrow, slot, HEAD_KEPT_MS, word, e);
     *out = rc == 0;
     for (int i = 24; i < 32; i++)
         *out = *out && word[i] == 0xff;
@@ -273,7 +277,7 @@ static int view_now(void *user, int64_t *out, struct err *e)
     pthread_mutex_unlock(&v->lock);
     if (!fresh) {
         pthread_mutex_lock(&v->asking);
-        int rc = fresh_head(v, &head, e);
+        int rc = fresh_head(v, HEAD_KEPT_MS, &head, e);
         at_ns = v->head_at_ns; /* written under `asking` only */
         pthread_mutex_unlock(&v->asking);
         if (rc != 0 && !v->has_head)
