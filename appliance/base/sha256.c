@@ -19,13 +19,18 @@ void sha256_add(struct sha256 *h, const void *bytes, size_t n)
 
 void sha256_add_str(struct sha256 *h, const char *s) { sha256_add(h, s, strlen(s) + 1); }
 
+void sha256_end(struct sha256 *h, unsigned char out[SHA256_BYTES])
+{
+    CHECK(mbedtls_sha256_finish_ret(&h->context, out) == 0);
+    mbedtls_sha256_free(&h->context);
+}
+
 void sha256_hex(struct sha256 *h, char out[SHA256_HEX_BYTES])
 {
     static const char digits[] = "0123456789abcdef";
-    unsigned char digest[32];
-    CHECK(mbedtls_sha256_finish_ret(&h->context, digest) == 0);
-    mbedtls_sha256_free(&h->context);
-    for (int i = 0; i < 32; i++) {
+    unsigned char digest[SHA256_BYTES];
+    sha256_end(h, digest);
+    for (int i = 0; i < SHA256_BYTES; i++) {
         out[2 * i] = digits[digest[i] >> 4];
         out[2 * i + 1] = digits[digest[i] & 15];
     }
