@@ -15,17 +15,6 @@ extern char **environ;
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
-static int set_log_level(const char *name, struct err *e)
-{
-    static const char *const names[] = {"debug", "info", "warn", "error", "quiet"};
-    for (int i = 0; i < 5; i++)
-        if (strcmp(name, names[i]) == 0) {
-            log_set_level((enum log_level)i);
-            return 0;
-        }
-    return err_set(e, OL_EINVAL, "config", "log level '%.20s' is none of debug, info, warn, error, quiet", name);
-}
-
 /* Through a second name, so that who waits for the file never reads half of it. */
 static int write_port(const char *path, int port, struct err *e)
 {
@@ -85,7 +74,7 @@ int main(int argc, char **argv)
     }
     int rc = config_load(argc, argv, environ, &config, &e);
     if (rc == 0)
-        rc = set_log_level(config.log_level, &e);
+        rc = log_set_level_named(config.log_level, &e);
     int code = rc == 0 ? EXIT_OK : EXIT_USAGE;
     if (rc != 0) {
         fprintf(stderr, "openlorad: %s\n", e.message);

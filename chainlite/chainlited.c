@@ -270,17 +270,6 @@ static int move_key(const struct options *o, struct err *e)
     return rc;
 }
 
-static int set_log_level(const char *name, struct err *e)
-{
-    static const char *const names[] = {"debug", "info", "warn", "error", "quiet"};
-    for (int i = 0; i < 5; i++)
-        if (strcmp(name, names[i]) == 0) {
-            log_set_level((enum log_level)i);
-            return 0;
-        }
-    return err_set(e, OL_EINVAL, "config", "log level '%.20s' is none of debug, info, warn, error, quiet", name);
-}
-
 int main(int argc, char **argv)
 {
     struct options options;
@@ -290,7 +279,7 @@ int main(int argc, char **argv)
     keystore_harden_process();
     int rc = options_load(argc, argv, &options, &e);
     if (rc == 0)
-        rc = set_log_level(options.log_level, &e);
+        rc = log_set_level_named(options.log_level, &e);
     if (rc == 0 && !crash_points_arm())
         rc = err_set(&e, OL_EINVAL, "config", "OPENLORA_CRASH_AT names no crash point; --crash-points lists them");
     int code = rc == 0 ? EXIT_OK : EXIT_USAGE;

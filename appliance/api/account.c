@@ -66,7 +66,7 @@ void account(void *user, struct http_request *r)
 
 static json_t *price_json(const struct catalog *c, const struct catalogued_price *p, bool in_force)
 {
-    const struct catalogued_version *v = chain_catalog_version(&c->rows, p->row.version);
+    const struct catalogued_version *v = chain_catalog_version(&c->served.rows, p->row.version);
     const struct row_price *row = &p->row;
     return json_pack("{so so ss? ss sI so so so so so sb}", "id", hex_to_json(p->id, 32), "version",
                      hex_to_json(row->version, 32), "name", v ? v->name : NULL, "tier", tier_name(row->tier),
@@ -81,16 +81,16 @@ static json_t *prices_json(const struct app *app, const struct catalog *c)
     json_t *data = json_array();
     char node[ADDRESS_TEXT_BYTES];
     uint64_t now = (uint64_t)time(NULL);
-    const struct catalogued_price *prices = c->rows.prices.at;
-    for (size_t i = 0; i < c->rows.prices.n; i++) {
+    const struct catalogued_price *prices = c->served.rows.prices.at;
+    for (size_t i = 0; i < c->served.rows.prices.n; i++) {
         const struct catalogued_price *p = &prices[i];
         bool in_force =
             catalog_price_now(c, p->row.version, (enum tier)p->row.tier, now) == p;
-        if (memcmp(p->row.node, c->node, ADDRESS_BYTES) == 0 && (in_force || p->row.effective_time > now))
+        if (memcmp(p->row.node, c->served.node, ADDRESS_BYTES) == 0 && (in_force || p->row.effective_time > now))
             json_array_append_new(data, price_json(c, p, in_force));
     }
-    address_format(c->node, node);
-    return json_pack("{ss ss sI ss ss so}", "object", "list", "node", node, "chain_id", (json_int_t)c->chain_id,
+    address_format(c->served.node, node);
+    return json_pack("{ss ss sI ss ss so}", "object", "list", "node", node, "chain_id", (json_int_t)c->served.chain_id,
                      "currency", app->config->currency, "unit", "wei per million tokens; floor per answer", "data",
                      data);
 }

@@ -4,7 +4,7 @@
 #include "api/chain_answer.h"
 #include "api/json_text.h"
 #include "api/receipts.h"
-#include "billing/json_values.h"
+#include "chainlite/json/values.h"
 #include "chainlite/core/hex.h"
 
 #include <ctype.h>

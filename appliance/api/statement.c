@@ -6,7 +6,7 @@
 #include "api/chain_answer.h"
 #include "api/receipts.h"
 #include "billing/bill_internal.h"
-#include "billing/json_values.h"
+#include "chainlite/json/values.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -73,11 +73,11 @@ static struct line *find_line(struct statement *s, const struct proof *p)
 static void add_parts(const struct statement *s, const struct proof *p, struct line *l)
 {
     static const uint8_t none[32];
-    const struct catalogued_price *price = chain_catalog_price(&s->catalog->rows, p->price_id);
-    const struct catalogued_split *split = chain_catalog_split(&s->catalog->rows, p->split_id);
-    const struct catalogued_version *model = chain_catalog_version(&s->catalog->rows, p->model_version);
+    const struct catalogued_price *price = chain_catalog_price(&s->catalog->served.rows, p->price_id);
+    const struct catalogued_split *split = chain_catalog_split(&s->catalog->served.rows, p->split_id);
+    const struct catalogued_version *model = chain_catalog_version(&s->catalog->served.rows, p->model_version);
     bool with_adapter = memcmp(p->adapter_version, none, 32) != 0;
-    const struct catalogued_version *adapter = with_adapter ? chain_catalog_version(&s->catalog->rows, p->adapter_version) : NULL;
+    const struct catalogued_version *adapter = with_adapter ? chain_catalog_version(&s->catalog->served.rows, p->adapter_version) : NULL;
     struct part parts[MAX_PARTS_PER_RECEIPT];
     struct fee fee;
     int n = 0;
@@ -85,7 +85,7 @@ static void add_parts(const struct statement *s, const struct proof *p, struct l
         fee_of(&price->row, p->prompt_tokens, p->cached_tokens, p->output_tokens, (enum proof_status)p->status, &fee,
                NULL) != 0 ||
         parts_of(&fee, &split->row, with_adapter ? &adapter->row : &model->row, with_adapter ? &model->row : NULL,
-                 s->catalog->node, parts, &n, NULL) != 0)
+                 s->catalog->served.node, parts, &n, NULL) != 0)
         return; /* rows that are not in the catalog any more: the fee stands, its parts are in the receipt's bundle */
     for (int i = 0; i < n; i++)
         l->parts_wei[parts[i].role] += parts[i].amount_wei;
@@ -128,7 +128,7 @@ static const char *line_name(const struct statement *s, const struct line *l)
 {
     static const uint8_t none[32];
     const struct catalogued_version *v =
-        chain_catalog_version(&s->catalog->rows, memcmp(l->adapter, none, 32) == 0 ? l->model : l->adapter);
+        chain_catalog_version(&s->catalog->served.rows, memcmp(l->adapter, none, 32) == 0 ? l->model : l->adapter);
     return v ? v->name : "";
 }
 

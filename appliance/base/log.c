@@ -7,13 +7,23 @@
 #include <time.h>
 #include <unistd.h>
 
+static const char *const level_names[] = {"debug", "info", "warn", "error", "quiet"};
 static _Atomic int min_level = LOG_INFO;
 
 void log_set_level(enum log_level level) { atomic_store(&min_level, (int)level); }
 
+int log_set_level_named(const char *name, struct err *e)
+{
+    for (int i = LOG_DEBUG; i <= LOG_QUIET; i++)
+        if (strcmp(name, level_names[i]) == 0) {
+            log_set_level((enum log_level)i);
+            return 0;
+        }
+    return err_set(e, OL_EINVAL, "config", "log level '%.20s' is none of debug, info, warn, error, quiet", name);
+}
+
 void log_line(enum log_level level, const char *module, const char *format, ...)
 {
-    static const char *const names[] = {"debug", "info", "warn", "error", "quiet"};
     if ((int)level < atomic_load(&min_level) || level >= LOG_QUIET)
         return;
     char line[1024];
@@ -22,7 +32,7 @@ void log_line(enum log_level level, const char *module, const char *format, ...)
     clock_gettime(CLOCK_REALTIME, &t);
     gmtime_r(&t.tv_sec, &tm);
     size_t n = strftime(line, sizeof line, "%Y-%m-%dT%H:%M:%S", &tm);
-    n += (size_t)snprintf(line + n, sizeof line - n, ".%03ldZ %s %s: ", t.tv_nsec / 1000000, names[level], module);
+    n += (size_t)snprintf(line + n, sizeof line - n, ".%03ldZ %s %s: ", t.tv_nsec / 1000000, level_names[level], module);
     va_list ap;
     va_start(ap, format);
     int m = vsnprintf(line + n, sizeof line - n, format, ap);

@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "billing/json_values.h"
+#include "chainlite/json/values.h"
 #include "chainlite/core/hex.h"
 
 #include <stdio.h>
@@ -196,7 +196,7 @@ static void adopt_price(struct bill *b, const json_t *result)
     uint8_t id[32];
     const struct catalogued_price *p = NULL;
     if (hex_from_json(json_object_get(result, "price_id"), id, 32) && memcmp(id, b->price.id, 32) != 0)
-        p = chain_catalog_price(&b->catalog->rows, id);
+        p = chain_catalog_price(&b->catalog->served.rows, id);
     if (p)
         b->price = *p;
 }

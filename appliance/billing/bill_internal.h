@@ -3,7 +3,7 @@
 #define OPENLORA_BILLING_BILL_INTERNAL_H
 
 #include "billing/bill.h"
-#include "billing/json_values.h"
+#include "chainlite/json/values.h"
 
 struct bill {
     struct billing *billing;

@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "billing/json_values.h"
+#include "chainlite/json/values.h"
 #include "kernels/ops.h"
 
 #include <math.h>

@@ -1,7 +1,7 @@
 /* Saying no, with what is missing. */
 #include "billing/bill_internal.h"
 
-#include "billing/json_values.h"
+#include "chainlite/json/values.h"
 #include "chainlite/core/hex.h"
 
 #include <stdarg.h>
@@ -84,7 +84,7 @@ int payer_check(struct billing *billing, const struct payment *p, const uint8_t 
     if (memcmp(hash, p->voucher.request_hash, 32) != 0)
         rc = refuse(r, 400, "payment_mismatch", NULL, "the voucher's request_hash is not "
                     "keccak256(salt || keccak256(body)) of this request");
-    else if (memcmp(p->voucher.node, catalog->node, ADDRESS_BYTES) != 0)
+    else if (memcmp(p->voucher.node, catalog->served.node, ADDRESS_BYTES) != 0)
         rc = refuse(r, 400, "payment_mismatch", NULL, "the voucher is for another node; PAYMENT-REQUIRED's payTo says "
                     "for which it must be");
     if (rc == 0) {

@@ -2,7 +2,7 @@
 
 #include "base/log.h"
 #include "billing/idempotency.h"
-#include "billing/json_values.h"
+#include "chainlite/json/values.h"
 #include "chainlite/core/hex.h"
 #include "billing/bill.h"
 

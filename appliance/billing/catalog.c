@@ -1,6 +1,5 @@
 #include "billing/catalog.h"
 
-#include "billing/json_values.h"
 #include "chainlite/core/hex.h"
 
 #include <stdlib.h>
@@ -12,35 +11,15 @@ const char *tier_name(int tier)
     return tier >= 0 && tier < 3 ? names[tier] : "unknown";
 }
 
-static int read_deployment(const json_t *j, struct catalog *c, struct err *e)
+static int find_contracts(struct catalog *c, struct err *e)
 {
-    const json_t *chain = json_object_get(j, "chain_id"), *contracts = json_object_get(j, "contracts");
-    if (!json_is_integer(chain) || json_integer_value(chain) < 0 ||
-        !hex_from_json(json_object_get(j, "node"), c->node, ADDRESS_BYTES) ||
-        !hex_from_json(json_object_get(contracts, "settlement"), c->settlement, ADDRESS_BYTES) ||
-        !hex_from_json(json_object_get(contracts, "escrow"), c->escrow, ADDRESS_BYTES))
-        return err_set(e, OL_EFORMAT, "billing", "chainlited's catalog lacks node, chain id or contracts; start "
-                       "it with a chain file (--chain)");
-    c->chain_id = (uint64_t)json_integer_value(chain);
-    domains_make(c->chain_id, c->settlement, c->escrow, &c->domains);
+    c->settlement = chain_contract(&c->served.contracts, "Settlement");
+    c->escrow = chain_contract(&c->served.contracts, "Escrow");
+    if (!c->settlement || !c->escrow)
+        return err_set(e, OL_EFORMAT, "billing", "chainlited's catalog names no Settlement or Escrow; start it with the "
+                       "file of a chain that has them (--chain)");
+    domains_make(c->served.chain_id, c->settlement, c->escrow, &c->domains);
     return 0;
-}
-
-/* The rows are those of the catalog file, and are read as strictly. */
-static int read_rows(const json_t *j, struct catalog *c, struct err *e)
-{
-    static const char *const names[] = {"versions", "prices", "splits", "split"};
-    json_t *file = json_pack("{si}", "version", CATALOG_VERSION);
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        json_object_set(file, names[i], json_object_get(j, names[i]));
-    char *text = file ? json_dumps(file, JSON_COMPACT) : NULL;
-    json_decref(file);
-    int rc = text ? chain_catalog_parse(text, strlen(text), &c->rows, e)
-                  : err_set(e, OL_ENOMEM, "billing", "no memory for the catalog");
-    free(text);
-    if (rc != 0)
-        chain_catalog_init(&c->rows);
-    return rc;
 }
 
 int catalog_parse(const json_t *j, struct catalog **out, struct err *e)
@@ -50,10 +29,11 @@ int catalog_parse(const json_t *j, struct catalog **out, struct err *e)
     if (!c)
         return err_set(e, OL_ENOMEM, "billing", "no memory for the catalog");
     atomic_init(&c->references, 1);
-    chain_catalog_init(&c->rows);
-    int rc = read_deployment(j, c, e);
-    if (rc == 0)
-        rc = read_rows(j, c, e);
+    int rc = served_catalog_read(j, &c->served, e);
+    if (rc != 0)
+        err_prefix(e, "chainlited's catalog");
+    else
+        rc = find_contracts(c, e);
     if (rc != 0) {
         catalog_release(c);
         return rc;
@@ -73,7 +53,7 @@ void catalog_release(struct catalog *c)
 {
     if (!c || atomic_fetch_sub(&c->references, 1) != 1)
         return;
-    chain_catalog_deinit(&c->rows);
+    schema_free(&served_catalog_schema, &c->served);
     free(c);
 }
 
@@ -83,11 +63,11 @@ const struct catalogued_version *catalog_find(const struct catalog *c, const cha
     uint8_t hash[32];
     if (strlen(content) != 64 || !hex_decode(content, hash, sizeof hash))
         return NULL;
-    return chain_catalog_by_content(&c->rows, hash, base ? base : none);
+    return chain_catalog_by_content(&c->served.rows, hash, base ? base : none);
 }
 
 const struct catalogued_price *catalog_price_now(const struct catalog *c, const uint8_t version[32], enum tier tier,
                                                  uint64_t now_s)
 {
-    return chain_catalog_price_at(&c->rows, c->node, version, tier, now_s);
+    return chain_catalog_price_at(&c->served.rows, c->served.node, version, tier, now_s);
 }

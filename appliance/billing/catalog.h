@@ -13,13 +13,12 @@
 
 struct catalog {
     atomic_int references;
-    uint64_t chain_id;
-    uint8_t node[ADDRESS_BYTES], settlement[ADDRESS_BYTES], escrow[ADDRESS_BYTES];
+    struct served_catalog served;
+    const uint8_t *settlement, *escrow; /* of served.contracts */
     struct domains domains;
-    struct chain_catalog rows;
 };
 
-/* Ids are computed again, not believed. */
+/* chainlited's answer; read as strictly as its file. */
 int catalog_parse(const json_t *, struct catalog **out, struct err *) __attribute__((warn_unused_result));
 struct catalog *catalog_ref(struct catalog *);
 void catalog_release(struct catalog *); /* NULL is fine */

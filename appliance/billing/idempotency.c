@@ -1,6 +1,6 @@
 #include "billing/idempotency.h"
 
-#include "billing/json_values.h"
+#include "chainlite/json/values.h"
 
 #include <pthread.h>
 #include <stdlib.h>

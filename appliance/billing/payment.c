@@ -1,6 +1,6 @@
 #include "billing/payment.h"
 
-#include "billing/json_values.h"
+#include "chainlite/json/values.h"
 #include "chainlite/core/hex.h"
 
 #include <errno.h>
@@ -62,7 +62,7 @@ static json_t *known_wei(bool known, wei_t wei) { return known ? wei_to_json(wei
 static json_t *network_json(const struct catalog *c)
 {
     char text[40];
-    snprintf(text, sizeof text, "eip155:%" PRIu64, c->chain_id);
+    snprintf(text, sizeof text, "eip155:%" PRIu64, c->served.chain_id);
     return json_string(text);
 }
 
@@ -84,7 +84,7 @@ json_t *payment_terms_json(const struct payment_terms *t, const struct catalog *
                   "OpenLoRA Escrow", "version", "1");
     json_t *accept = json_pack("{ss so so so so si so}", "scheme", "openlora-voucher", "network", network_json(c),
                                "amount", wei_to_json(t->max_fee_wei), "asset", address_json(coin), "payTo",
-                               address_json(c->node), "maxTimeoutSeconds", MAX_TIMEOUT_S, "extra", extra);
+                               address_json(c->served.node), "maxTimeoutSeconds", MAX_TIMEOUT_S, "extra", extra);
     return json_pack("{si ss s{ss} s[o]}", "x402Version", 2, "error", t->error, "resource", "url", t->resource,
                      "accepts", accept);
 }

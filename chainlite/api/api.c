@@ -1,7 +1,6 @@
 /* The table of routes, and how answers are written. */
 #include "chainlite/api/api.h"
 
-#include "chainlite/core/hex.h"
 #include "chainlite/settle/crash_points.h"
 
 #include <string.h>
@@ -89,38 +88,6 @@ void api_failed(struct http_request *r, const struct err *e)
         api_error(r, 400, "invalid", e->message);
     else
         api_error(r, 500, err_name(e->code), e->message);
-}
-
-/* ---- pieces of JSON */
-
-void put_hex(struct buf *b, const void *bytes, size_t n)
-{
-    char text[2 * SIGNATURE_BYTES + 1];
-    CHECK(n <= SIGNATURE_BYTES);
-    hex_encode(bytes, n, text);
-    buf_add_str(b, "\"0x");
-    buf_add(b, text, 2 * n);
-    buf_add_char(b, '"');
-}
-
-void put_wei(struct buf *b, wei_t wei)
-{
-    char text[WEI_TEXT_BYTES];
-    wei_format(wei, text);
-    buf_printf(b, "\"%s\"", text);
-}
-
-void put_text(struct buf *b, const char *text)
-{
-    buf_add_char(b, '"');
-    for (const unsigned char *c = (const unsigned char *)text; *c; c++)
-        if (*c == '"' || *c == '\\')
-            buf_printf(b, "\\%c", *c);
-        else if (*c < 0x20)
-            buf_printf(b, "\\u%04x", *c);
-        else
-            buf_add_char(b, (char)*c);
-    buf_add_char(b, '"');
 }
 
 const char *receipt_state(struct api *a, const struct proof *p, struct outbox_batch *batch, bool *has_batch)

@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "chainlite/json/chain_file.h"
+#include "chainlite/json/values.h"
 #include "chainlite/settle/recorder.h"
 #include "http/server.h"
 
@@ -44,9 +45,6 @@ void api_answer(struct http_request *, int status, struct buf *json); /* takes t
 void api_answer_json(struct http_request *, int status, json_t *owned); /* NULL: no memory */
 void api_error(struct http_request *, int status, const char *code, const char *message);
 void api_failed(struct http_request *, const struct err *); /* a library's error */
-void put_hex(struct buf *, const void *bytes, size_t n);    /* "0x…" with its quotes */
-void put_wei(struct buf *, wei_t);                          /* "…" */
-void put_text(struct buf *, const char *);                  /* a JSON string */
 /* recorded, batched, unsafe, safe, anchored or dead; batch (may be NULL) with *has_batch. */
 const char *receipt_state(struct api *, const struct proof *, struct outbox_batch *batch, bool *has_batch);
 

@@ -4,7 +4,6 @@
 #include "chainlite/core/hex.h"
 #include "chainlite/settle/batch_body.h"
 
-#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,21 +12,6 @@
 enum { ANSWER_MAX_BYTES = 16 << 20, MAX_BODY_BYTES = 256 << 20, MAX_DEAD = 1000 };
 
 /* ---- status */
-
-/* {"settlement":"0x…",…}: the contracts' names in lower case. */
-static void put_contracts(const struct api *a, struct buf *b)
-{
-    const struct chain_contract *c = a->chain->contracts.at;
-    buf_add_char(b, '{');
-    for (size_t i = 0; i < a->chain->contracts.n; i++) {
-        buf_add_str(b, i ? ",\"" : "\"");
-        for (const char *name = c[i].name; *name; name++)
-            buf_add_char(b, (char)tolower((unsigned char)*name));
-        buf_add_str(b, "\":");
-        put_hex(b, c[i].address, ADDRESS_BYTES);
-    }
-    buf_add_char(b, '}');
-}
 
 struct counts {
     uint64_t batched, unsafe, safe, anchored, dead;
@@ -61,6 +45,15 @@ static int count(struct api *a, const struct recorder_status *s, struct counts *
     return rc;
 }
 
+/* What the lane adds, as the object's last member; takes the tree (NULL: there is no lane). */
+static void put_lane(struct buf *b, json_t *lane)
+{
+    char *text = lane ? json_dumps(lane, JSON_COMPACT) : NULL;
+    json_decref(lane);
+    buf_printf(b, ",\"lane\":%s}", text ? text : "null");
+    free(text);
+}
+
 void api_get_status(void *app, struct http_request *r)
 {
     struct api *a = app;
@@ -81,8 +74,12 @@ void api_get_status(void *app, struct http_request *r)
     put_hex(&b, keystore_operator(a->keys), ADDRESS_BYTES);
     buf_printf(&b, ",\"version\":\"%s\",\"chain_id\":%" PRIu64 ",\"no_chain\":%s,\"contracts\":", OPENLORA_VERSION,
                a->chain->chain_id, a->no_chain ? "true" : "false");
-    put_contracts(a, &b);
-    buf_printf(&b, ",\"epoch\":%" PRIu64 ",\"next_sequence\":%" PRIu64 ",\"receipts\":{\"reserved\":%zu,\"recorded\":%" PRIu64
+    buf_add_char(&b, '[');
+    for (size_t i = 0; i < a->chain->contracts.n; i++) {
+        buf_add_str(&b, i ? "," : "");
+        notation_write(&chain_contract_schema, (const struct chain_contract *)a->chain->contracts.at + i, &b);
+    }
+    buf_printf(&b, "],\"epoch\":%" PRIu64 ",\"next_sequence\":%" PRIu64 ",\"receipts\":{\"reserved\":%zu,\"recorded\":%" PRIu64
                ",\"batched\":%" PRIu64 ",\"unsafe\":%" PRIu64 ",\"safe\":%" PRIu64 ",\"anchored\":%" PRIu64 ",\"dead\":%" PRIu64
                "},\"reservations_ended_at_start\":%" PRIu64 ",\"disk_full\":",
                s.epoch, s.next_sequence, s.open_reservations, recorded, c.batched, c.unsafe, c.safe, c.anchored, c.dead,
@@ -91,13 +88,7 @@ void api_get_status(void *app, struct http_request *r)
         put_text(&b, e.message);
     else
         buf_add_str(&b, "null");
-    json_t *lane = a->lane.status ? a->lane.status(a->lane.user) : NULL;
-    char *text = lane ? json_dumps(lane, JSON_COMPACT) : NULL;
-    json_decref(lane);
-    buf_add_str(&b, ",\"lane\":");
-    buf_add_str(&b, text ? text : "null");
-    free(text);
-    buf_add_char(&b, '}');
+    put_lane(&b, a->lane.status ? a->lane.status(a->lane.user) : NULL);
     api_answer(r, 200, &b);
 }
 
@@ -108,26 +99,10 @@ void api_get_catalog(void *app, struct http_request *r)
     struct api *a = app;
     struct buf b;
     buf_init(&b, ANSWER_MAX_BYTES);
-    buf_add_str(&b, "{\"node\":");
-    put_hex(&b, keystore_node(a->keys), ADDRESS_BYTES);
-    buf_printf(&b, ",\"chain_id\":%" PRIu64 ",\"contracts\":", a->chain->chain_id);
-    put_contracts(a, &b);
-    const struct chain_catalog *c = recorder_catalog_lock(a->recorder);
-    const struct { const char *name; const struct list *list; const struct schema *schema; } lists[] = {
-        {"versions", &c->versions, &catalogued_version_schema},
-        {"prices", &c->prices, &catalogued_price_schema},
-        {"splits", &c->splits, &catalogued_split_schema}};
-    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
-        buf_printf(&b, ",\"%s\":[", lists[i].name);
-        for (size_t k = 0; k < lists[i].list->n; k++) {
-            buf_add_str(&b, k ? "," : "");
-            notation_write(lists[i].schema, (const char *)lists[i].list->at + k * lists[i].schema->bytes, &b);
-        }
-        buf_add_char(&b, ']');
-    }
-    buf_add_str(&b, ",\"split\":");
-    put_hex(&b, c->split, 32);
-    buf_add_char(&b, '}');
+    struct served_catalog c = {.chain_id = a->chain->chain_id, .contracts = a->chain->contracts,
+                               .rows = *recorder_catalog_lock(a->recorder)}; /* lists are borrowed */
+    memcpy(c.node, keystore_node(a->keys), ADDRESS_BYTES);
+    notation_write(&served_catalog_schema, &c, &b);
     recorder_catalog_unlock(a->recorder);
     api_answer(r, 200, &b);
 }
@@ -233,13 +208,8 @@ void api_get_pending(void *app, struct http_request *r)
         api_failed(r, &e);
         return;
     }
-    json_t *lane = a->lane.pending ? a->lane.pending(a->lane.user) : NULL;
-    char *text = lane ? json_dumps(lane, JSON_COMPACT) : NULL;
-    json_decref(lane);
-    buf_add_str(&b, "],\"lane\":");
-    buf_add_str(&b, text ? text : "null");
-    free(text);
-    buf_add_char(&b, '}');
+    buf_add_char(&b, ']');
+    put_lane(&b, a->lane.pending ? a->lane.pending(a->lane.user) : NULL);
     api_answer(r, 200, &b);
 }
 

@@ -67,36 +67,62 @@ static bool read_items(struct http_request *r, const struct schema *schema, stru
     return false;
 }
 
+/* Answers with the results, or with why there are none; releases the items. */
+static void answer_results(struct http_request *r, const struct schema *schema, struct items *items, struct buf *b, int rc,
+                           const struct err *e)
+{
+    schema_free(schema, items);
+    if (rc == 0) {
+        buf_add_str(b, "]}");
+        api_answer(r, 200, b);
+        return;
+    }
+    buf_deinit(b);
+    api_failed(r, e);
+}
+
+/* The beginning of any item's result: whose it is and, if it was refused, why. */
+static void put_result(struct buf *b, size_t i, const uint8_t receipt_id[32], const char *code, const char *message)
+{
+    buf_add_str(b, i ? ",{\"receipt_id\":" : "{\"receipt_id\":");
+    put_hex(b, receipt_id, 32);
+    if (!code) {
+        buf_add_str(b, ",\"ok\":true");
+        return;
+    }
+    buf_add_str(b, ",\"ok\":false,\"code\":");
+    put_text(b, code);
+    buf_add_str(b, ",\"message\":");
+    put_text(b, message);
+}
+
 /* ---- reservations */
 
-static void put_reserve_result(struct buf *b, const struct reserve_request *q, const struct reserve_result *x)
+static void put_promise(struct buf *b, const struct reserve_result *x)
 {
-    buf_add_str(b, "{\"receipt_id\":");
-    put_hex(b, q->receipt_id, 32);
-    if (!x->code) {
-        buf_add_str(b, ",\"ok\":true,\"price_id\":");
-        put_hex(b, x->price_id, 32);
-        buf_add_str(b, ",\"split_id\":");
-        put_hex(b, x->split_id, 32);
-        buf_add_str(b, ",\"max_fee_wei\":");
-        put_wei(b, x->max_fee_wei);
-        buf_add_str(b, ",\"payer\":");
-        put_hex(b, x->payer, ADDRESS_BYTES);
-        buf_add_str(b, ",\"cumulative_wei\":");
-        put_wei(b, x->cumulative_wei);
-    } else {
-        buf_add_str(b, ",\"ok\":false,\"code\":");
-        put_text(b, x->code);
-        buf_add_str(b, ",\"message\":");
-        put_text(b, x->message);
-        buf_add_str(b, ",\"needed_wei\":");
-        put_wei(b, x->needed_wei);
-        buf_add_str(b, ",\"available_wei\":");
-        put_wei(b, x->available_wei);
-        buf_add_str(b, ",\"cumulative_wei\":");
-        put_wei(b, x->cumulative_wei);
-        buf_add_str(b, ",\"ceiling_needed_wei\":");
-        put_wei(b, x->ceiling_needed_wei);
+    buf_add_str(b, ",\"price_id\":");
+    put_hex(b, x->price_id, 32);
+    buf_add_str(b, ",\"split_id\":");
+    put_hex(b, x->split_id, 32);
+    buf_add_str(b, ",\"max_fee_wei\":");
+    put_wei(b, x->max_fee_wei);
+    buf_add_str(b, ",\"payer\":");
+    put_hex(b, x->payer, ADDRESS_BYTES);
+    buf_add_str(b, ",\"cumulative_wei\":");
+    put_wei(b, x->cumulative_wei);
+    buf_add_char(b, '}');
+}
+
+/* What would have been enough. */
+static void put_shortfall(struct buf *b, const struct reserve_result *x)
+{
+    const struct { const char *name; wei_t wei; } sums[] = {{"needed_wei", x->needed_wei},
+                                                            {"available_wei", x->available_wei},
+                                                            {"cumulative_wei", x->cumulative_wei},
+                                                            {"ceiling_needed_wei", x->ceiling_needed_wei}};
+    for (size_t i = 0; i < sizeof sums / sizeof *sums; i++) {
+        buf_printf(b, ",\"%s\":", sums[i].name);
+        put_wei(b, sums[i].wei);
     }
     buf_add_char(b, '}');
 }
@@ -115,17 +141,13 @@ void api_post_reservations(void *app, struct http_request *r)
     buf_init(&b, ANSWER_MAX_BYTES);
     buf_add_str(&b, "{\"results\":[");
     for (size_t i = 0; rc == 0 && i < items.list.n; i++) {
-        buf_add_str(&b, i ? "," : "");
-        put_reserve_result(&b, &q[i], &results[i]);
+        put_result(&b, i, q[i].receipt_id, results[i].code, results[i].message);
+        if (results[i].code)
+            put_shortfall(&b, &results[i]);
+        else
+            put_promise(&b, &results[i]);
     }
-    buf_add_str(&b, "]}");
-    schema_free(&reservations_schema, &items);
-    if (rc == 0) {
-        api_answer(r, 200, &b);
-        return;
-    }
-    buf_deinit(&b);
-    api_failed(r, &e);
+    answer_results(r, &reservations_schema, &items, &b, rc, &e);
 }
 
 void api_delete_reservation(void *app, struct http_request *r)
@@ -145,24 +167,6 @@ void api_delete_reservation(void *app, struct http_request *r)
 
 /* ---- receipts */
 
-static void put_record_result(struct buf *b, const struct record_request *q, const struct record_result *x)
-{
-    buf_add_str(b, "{\"receipt_id\":");
-    put_hex(b, q->receipt_id, 32);
-    if (!x->code) {
-        buf_add_str(b, ",\"ok\":true,\"proof\":");
-        notation_write(&proof_schema, &x->proof, b);
-        buf_add_str(b, ",\"signature\":");
-        put_hex(b, x->signature, SIGNATURE_BYTES);
-    } else {
-        buf_add_str(b, ",\"ok\":false,\"code\":");
-        put_text(b, x->code);
-        buf_add_str(b, ",\"message\":");
-        put_text(b, x->message);
-    }
-    buf_add_char(b, '}');
-}
-
 void api_post_receipts(void *app, struct http_request *r)
 {
     struct api *a = app;
@@ -178,18 +182,17 @@ void api_post_receipts(void *app, struct http_request *r)
     buf_init(&b, ANSWER_MAX_BYTES);
     buf_add_str(&b, "{\"results\":[");
     for (size_t i = 0; rc == 0 && i < items.list.n; i++) {
-        buf_add_str(&b, i ? "," : "");
-        put_record_result(&b, &q[i], &results[i]);
+        put_result(&b, i, q[i].receipt_id, results[i].code, results[i].message);
+        if (!results[i].code) {
+            buf_add_str(&b, ",\"proof\":");
+            notation_write(&proof_schema, &results[i].proof, &b);
+            buf_add_str(&b, ",\"signature\":");
+            put_hex(&b, results[i].signature, SIGNATURE_BYTES);
+        }
+        buf_add_char(&b, '}');
     }
-    buf_add_str(&b, "]}");
     free(results);
-    schema_free(&receipts_schema, &items);
-    if (rc == 0) {
-        api_answer(r, 200, &b);
-        return;
-    }
-    buf_deinit(&b);
-    api_failed(r, &e);
+    answer_results(r, &receipts_schema, &items, &b, rc, &e);
 }
 
 void api_post_reload(void *app, struct http_request *r)

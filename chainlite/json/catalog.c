@@ -38,6 +38,14 @@ static const struct field catalog_fields[] = {
 };
 const struct schema chain_catalog_schema = SCHEMA("catalog", chain_catalog, catalog_fields);
 
+static const struct field served_fields[] = {
+    FIELD(served_catalog, ADDRESS, "node", node),
+    FIELD(served_catalog, U64, "chain_id", chain_id),
+    FIELD_MANY(served_catalog, "contracts", contracts, &chain_contract_schema, CHAIN_MAX_CONTRACTS),
+    FIELD_MERGED(served_catalog, rows, &chain_catalog_schema),
+};
+const struct schema served_catalog_schema = SCHEMA("catalog", served_catalog, served_fields);
+
 void chain_catalog_init(struct chain_catalog *c) { *c = (struct chain_catalog){.version = CATALOG_VERSION}; }
 void chain_catalog_deinit(struct chain_catalog *c) { schema_free(&chain_catalog_schema, c); }
 
@@ -146,6 +154,14 @@ int chain_catalog_load(const char *path, struct chain_catalog *out, struct err *
 int chain_catalog_parse(const char *text, size_t n, struct chain_catalog *out, struct err *e)
 {
     return checked(notation_parse(&chain_catalog_schema, text, n, out, e), out, e);
+}
+
+int served_catalog_read(const json_t *value, struct served_catalog *out, struct err *e)
+{
+    int rc = notation_read(&served_catalog_schema, value, out, e);
+    if (rc == 0 && (rc = check(&out->rows, e)) != 0)
+        schema_free(&served_catalog_schema, out);
+    return rc;
 }
 
 int chain_catalog_save(const struct chain_catalog *c, const char *path, struct err *e)

@@ -6,7 +6,7 @@
 #define OPENLORA_JSON_CATALOG_H
 
 #include "chainlite/core/rows.h"
-#include "chainlite/json/notation_file.h"
+#include "chainlite/json/chain_file.h"
 
 enum { CATALOG_VERSION = 1, CATALOG_MAX_ROWS = 4096, CATALOG_MAX_BYTES = 16 << 20, ITEM_NAME_BYTES = 129 };
 
@@ -33,8 +33,16 @@ struct chain_catalog {
     struct list versions, prices, splits; /* struct catalogued_…; read them through the functions below */
     uint8_t split[32];                    /* id of the split in force; 0: none yet */
 };
+
+/* What GET /v1/catalog serves: the rows, and the deployment they belong to. */
+struct served_catalog {
+    uint8_t node[ADDRESS_BYTES];
+    uint64_t chain_id;
+    struct list contracts; /* struct chain_contract */
+    struct chain_catalog rows;
+};
 extern const struct schema chain_catalog_schema, catalogued_version_schema, catalogued_price_schema,
-    catalogued_split_schema;
+    catalogued_split_schema, served_catalog_schema;
 
 void chain_catalog_init(struct chain_catalog *); /* empty */
 void chain_catalog_deinit(struct chain_catalog *);
@@ -42,6 +50,8 @@ void chain_catalog_deinit(struct chain_catalog *);
 int chain_catalog_load(const char *path, struct chain_catalog *out, struct err *) __attribute__((warn_unused_result));
 int chain_catalog_parse(const char *text, size_t n, struct chain_catalog *out, struct err *)
     __attribute__((warn_unused_result));
+/* Ids are computed again here too, not believed. Release with schema_free(&served_catalog_schema, …). */
+int served_catalog_read(const json_t *, struct served_catalog *out, struct err *) __attribute__((warn_unused_result));
 int chain_catalog_save(const struct chain_catalog *, const char *path, struct err *) __attribute__((warn_unused_result));
 
 /* Compute the ids (and the item) and append; 0 also when the row is there already. OL_EINVAL: a row that no contract

@@ -41,7 +41,7 @@ static const struct field contract_fields[] = {
     FIELD_BOUNDED(chain_contract, TEXT, "name", name, CHAIN_NAME_BYTES),
     FIELD(chain_contract, ADDRESS, "address", address),
 };
-static const struct schema contract_schema = SCHEMA("contract", chain_contract, contract_fields);
+const struct schema chain_contract_schema = SCHEMA("contract", chain_contract, contract_fields);
 
 static const struct field anchors_fields[] = {
     FIELD(chain_anchors, U64, "chain_id", l1_chain_id),
@@ -64,7 +64,7 @@ static const struct field chain_fields[] = {
     FIELD(chain_file, BOOL, "op_stack", op_stack),
     FIELD_NESTED(chain_file, "forks", forks, &forks_schema),
     FIELD_NESTED(chain_file, "wrapped_token", wrapped_token, &address_schema),
-    FIELD_MANY(chain_file, "contracts", contracts, &contract_schema, CHAIN_MAX_CONTRACTS),
+    FIELD_MANY(chain_file, "contracts", contracts, &chain_contract_schema, CHAIN_MAX_CONTRACTS),
     FIELD_NESTED(chain_file, "window_s", window_s, &number_schema),
     FIELD_NULLABLE(chain_file, "l1", l1, has_l1, &anchors_schema),
     FIELD_MANY(chain_file, "unknown", unknown, &note_schema, CHAIN_MAX_NOTES),
@@ -90,13 +90,18 @@ int chain_file_load(const char *which, struct chain_file *out, struct err *e)
     return rc == OL_ENOTFOUND ? err_set(e, rc, "chain", "no chain \"%.40s\": there is no %s", which, path) : rc;
 }
 
-const uint8_t *chain_file_contract(const struct chain_file *c, const char *name)
+const uint8_t *chain_contract(const struct list *contracts, const char *name)
 {
-    const struct chain_contract *contract = c->contracts.at;
-    for (size_t i = 0; i < c->contracts.n; i++)
+    const struct chain_contract *contract = contracts->at;
+    for (size_t i = 0; i < contracts->n; i++)
         if (strcmp(contract[i].name, name) == 0)
             return contract[i].address;
     return NULL;
+}
+
+const uint8_t *chain_file_contract(const struct chain_file *c, const char *name)
+{
+    return chain_contract(&c->contracts, name);
 }
 
 void chain_file_rules(const struct chain_file *c, struct header_rules *out)

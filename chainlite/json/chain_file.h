@@ -53,7 +53,7 @@ struct chain_file {
     struct chain_anchors l1;
     struct list unknown; /* struct chain_note */
 };
-extern const struct schema chain_file_schema;
+extern const struct schema chain_file_schema, chain_contract_schema;
 
 /* `which` with a '/' is a path; else the file is WHICH.json in $OPENLORA_CHAINS or, without that, in the chains of the
  * source tree this was built from. Release with schema_free(&chain_file_schema, …). */
@@ -63,6 +63,7 @@ int chain_file_parse(const char *text, size_t n, struct chain_file *out, struct 
 
 /* Address of a contract by its name in Solidity; NULL: not deployed there. Borrowed. */
 const uint8_t *chain_file_contract(const struct chain_file *, const char *name);
+const uint8_t *chain_contract(const struct list *contracts, const char *name); /* the same of a list of them */
 /* Without any fork time known the forks' contents are not checked, only the number of fields. */
 void chain_file_rules(const struct chain_file *, struct header_rules *out);
 

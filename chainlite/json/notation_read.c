@@ -3,7 +3,7 @@
 
 #include "chainlite/core/hex.h"
 #include "chainlite/core/secp.h"
-#include "chainlite/core/wei.h"
+#include "chainlite/json/values.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,9 +97,8 @@ static int read_word(const struct field *f, const json_t *value, uint8_t *at, st
 
 static int read_wei(const json_t *value, void *at, struct err *e)
 {
-    const char *text = json_string_value(value);
     wei_t wei;
-    if (!text || !wei_parse(text, &wei) || (text[0] == '0' && text[1] != '\0'))
+    if (!wei_from_json(value, &wei))
         return wrong(e, "a string with a decimal number below 2^128, without leading zeros,");
     memcpy(at, &wei, sizeof wei);
     return 0;

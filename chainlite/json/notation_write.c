@@ -1,47 +1,12 @@
 /* Structs into JSON; see notation.h. */
 #include "chainlite/json/notation.h"
 
-#include "chainlite/core/hex.h"
 #include "chainlite/core/secp.h"
-#include "chainlite/core/wei.h"
+#include "chainlite/json/values.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-
-static void write_hex(const uint8_t *bytes, size_t n, struct buf *out)
-{
-    enum { CHUNK_BYTES = 128 };
-    char text[2 * CHUNK_BYTES + 1];
-    buf_add(out, "\"0x", 3);
-    for (size_t done = 0, part; done < n; done += part) {
-        part = n - done < CHUNK_BYTES ? n - done : CHUNK_BYTES;
-        hex_encode(bytes + done, part, text);
-        buf_add(out, text, 2 * part);
-    }
-    buf_add_char(out, '"');
-}
-
-static void write_wei(const void *at, struct buf *out)
-{
-    wei_t wei;
-    char text[WEI_TEXT_BYTES];
-    memcpy(&wei, at, sizeof wei);
-    wei_format(wei, text);
-    buf_printf(out, "\"%s\"", text);
-}
-
-/* Texts hold no control characters (reading refuses them; what we write never has any). */
-static void write_text(const char *text, struct buf *out)
-{
-    buf_add_char(out, '"');
-    for (; *text; text++) {
-        if (*text == '"' || *text == '\\')
-            buf_add_char(out, '\\');
-        buf_add_char(out, *text);
-    }
-    buf_add_char(out, '"');
-}
 
 static void write_open(const json_t *object, struct buf *out)
 {
@@ -67,18 +32,19 @@ static void write_field(const struct field *f, const void *object, struct buf *o
 {
     const void *at = (const char *)object + f->offset;
     const struct byte_string *bytes = at;
+    wei_t wei;
     switch (f->type) {
     case FIELD_HASH:
-        write_hex(at, HASH_BYTES, out);
+        put_hex(out, at, HASH_BYTES);
         return;
     case FIELD_ADDRESS:
-        write_hex(at, ADDRESS_BYTES, out);
+        put_hex(out, at, ADDRESS_BYTES);
         return;
     case FIELD_SIGNATURE:
-        write_hex(at, SIGNATURE_BYTES, out);
+        put_hex(out, at, SIGNATURE_BYTES);
         return;
     case FIELD_BYTES:
-        write_hex(bytes->at, bytes->n, out);
+        put_hex(out, bytes->at, bytes->n);
         return;
     case FIELD_U8:
     case FIELD_VERSION:
@@ -94,14 +60,15 @@ static void write_field(const struct field *f, const void *object, struct buf *o
         buf_printf(out, "%" PRId32, *(const int32_t *)at);
         return;
     case FIELD_WEI:
-        write_wei(at, out);
+        memcpy(&wei, at, sizeof wei);
+        put_wei(out, wei);
         return;
     case FIELD_WORD:
         CHECK(*(const uint8_t *)at < f->max && f->words[*(const uint8_t *)at]);
         buf_printf(out, "\"%s\"", f->words[*(const uint8_t *)at]);
         return;
     case FIELD_TEXT:
-        write_text(at, out);
+        put_text(out, at);
         return;
     case FIELD_BOOL:
         buf_add_str(out, *(const bool *)at ? "true" : "false");

@@ -74,6 +74,10 @@ def fee_of(price, prompt, cached, output):
     return max(wei["floor_wei"], royalty) + (uncached + output) * wei["compute_wei"] // 10 ** 6
 
 
+def contract(catalog, name):
+    return next(row["address"] for row in catalog["contracts"] if row["name"] == name)
+
+
 class Wallet:
     """A payer who signs vouchers and requests by himself."""
 
@@ -89,7 +93,7 @@ class Wallet:
         voucher = {"payer": payer or self.account.address, "node": node or self.catalog["node"], "ceiling": ceiling,
                    "requestHash": request}
         domain = {"name": "OpenLoRA Escrow", "version": "1", "chainId": self.catalog["chain_id"],
-                  "verifyingContract": self.catalog["contracts"]["escrow"]}
+                  "verifyingContract": contract(self.catalog, "Escrow")}
         signed = self.account.sign_message(encode_typed_data(domain, VOUCHER, voucher))
         payload = {"voucher": {"payer": voucher["payer"].lower(), "node": voucher["node"].lower(),
                                "ceiling": str(ceiling), "request_hash": "0x" + request.hex()},
@@ -185,6 +189,9 @@ class BilledNode(Node):
 
     def wallet(self):
         return Wallet(self.catalog)
+
+    def contract(self, name):
+        return contract(self.catalog, name)
 
     def proofs(self):
         return self.chain.all_receipts()

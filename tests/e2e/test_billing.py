@@ -174,7 +174,7 @@ def test_unpaid_request_is_told_the_price(node, acme):
     assert required["x402Version"] == 2 and required["resource"]["url"] == COMPLETIONS
     assert offer["scheme"] == "openlora-voucher" and offer["network"] == f"eip155:{node.catalog['chain_id']}"
     assert offer["payTo"].lower() == node.catalog["node"] and int(offer["amount"]) == fee_of(price, prompt_tokens, 0, 12)
-    assert offer["extra"]["escrow"].lower() == node.catalog["contracts"]["escrow"]
+    assert offer["extra"]["escrow"].lower() == node.contract("Escrow")
     assert answer["error"]["payment"]["amount"] == offer["amount"]
 
 

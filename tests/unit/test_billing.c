@@ -120,14 +120,15 @@ static json_t *decode(const struct buf *header)
 
 START_TEST(test_terms)
 {
-    struct catalog c = {.chain_id = 1612};
+    const uint8_t contract[ADDRESS_BYTES] = {0x22};
+    struct catalog c = {.served.chain_id = 1612, .settlement = contract, .escrow = contract};
     struct payment_terms t = {.error = "voucher_too_small", .resource = "/v1/completions", .max_fee_wei = 10,
                               .known = true, .cumulative_wei = 7, .ceiling_needed_wei = 17};
     struct buf header;
     int version = 0, timeout = 0;
     const char *scheme, *network, *amount, *asset, *to, *needed, *owed, *name;
     json_t *available;
-    memset(c.node, 0x11, sizeof c.node);
+    memset(c.served.node, 0x11, sizeof c.served.node);
     buf_init(&header, PAYMENT_HEADER_BYTES);
     payment_header(payment_terms_json(&t, &c), &header);
     json_t *j = decode(&header);
@@ -325,8 +326,9 @@ START_TEST(test_prices)
     notation_write(&chain_catalog_schema, &rows, &text);
     json_t *j = json_loads(buf_str(&text), 0, NULL);
     const char node[] = "0x1111111111111111111111111111111111111111";
-    json_object_update_new(j, json_pack("{ss sI s{ss ss}}", "node", node, "chain_id", (json_int_t)5, "contracts",
-                                        "settlement", node, "escrow", node));
+    json_object_update_new(j, json_pack("{ss sI s[{ss ss} {ss ss}]}", "node", node, "chain_id", (json_int_t)5,
+                                        "contracts", "name", "Settlement", "address", node, "name", "Escrow", "address",
+                                        node));
     ck_assert_msg(catalog_parse(j, &c, &e) == 0, "%s", e.message);
     ck_assert_ptr_null(catalog_price_now(c, version, TIER_DEFAULT, 9));
     ck_assert(catalog_price_now(c, version, TIER_DEFAULT, 19)->row.input_wei == 1);
@@ -334,6 +336,8 @@ START_TEST(test_prices)
     ck_assert(catalog_price_now(c, version, TIER_FLEX, 99)->row.input_wei == 3);
     ck_assert_ptr_null(catalog_price_now(c, version, TIER_PRIORITY, 99));
     catalog_release(c);
+    json_array_remove(json_object_get(j, "contracts"), 1); /* of no escrow a voucher can be told from another's */
+    ck_assert_int_eq(catalog_parse(j, &c, &e), OL_EFORMAT);
     json_object_del(j, "chain_id");
     ck_assert_int_eq(catalog_parse(j, &c, &e), OL_EFORMAT);
     json_decref(j);

@@ -155,6 +155,37 @@ START_TEST(test_chain_files)
 }
 END_TEST
 
+/* What chainlited serves is read as strictly as the file: the same bytes again, and no id that is not its row's. */
+START_TEST(test_served)
+{
+    struct chain_file chain;
+    struct served_catalog c = {.chain_id = 31337}, again;
+    struct err e = {0};
+    struct buf text, second;
+    ck_assert_int_eq(chain_file_load("devnet", &chain, NULL), 0);
+    fill(&c.rows);
+    memcpy(c.node, node, sizeof c.node);
+    c.contracts = chain.contracts;
+    buf_init(&text, CATALOG_MAX_BYTES);
+    buf_init(&second, CATALOG_MAX_BYTES);
+    notation_write(&served_catalog_schema, &c, &text);
+    json_t *j = notation_load(text.data, text.len, &e);
+    ck_assert_msg(served_catalog_read(j, &again, &e) == 0, "%s", e.message);
+    notation_write(&served_catalog_schema, &again, &second);
+    ck_assert_str_eq(buf_str(&second), buf_str(&text));
+    ck_assert_mem_eq(chain_contract(&again.contracts, "Escrow"), chain_file_contract(&chain, "Escrow"), ADDRESS_BYTES);
+    schema_free(&served_catalog_schema, &again);
+    json_object_set_new(json_array_get(json_object_get(j, "prices"), 0), "input_wei", json_string("6"));
+    ck_assert_int_eq(served_catalog_read(j, &again, &e), OL_EFORMAT);
+    ck_assert_ptr_nonnull(strstr(e.message, "the id is not the row's"));
+    json_decref(j);
+    buf_deinit(&text);
+    buf_deinit(&second);
+    chain_catalog_deinit(&c.rows);
+    schema_free(&chain_file_schema, &chain);
+}
+END_TEST
+
 /* The devnet's addresses are those that the deployer's first transactions create, in the deployment's order, and the
  * window is the deployment's. */
 START_TEST(test_devnet_addresses)
@@ -187,5 +218,6 @@ END_TEST
 
 int main(void)
 {
-    return RUN_SUITE("catalog", test_lookups, test_refused_rows, test_file, test_chain_files, test_devnet_addresses);
+    return RUN_SUITE("catalog", test_lookups, test_refused_rows, test_file, test_served, test_chain_files,
+                      test_devnet_addresses);
 }
