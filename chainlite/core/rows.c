@@ -141,8 +141,7 @@ int fee_of(const struct row_price *price, uint32_t prompt_tokens, uint32_t cache
     return 0;
 }
 
-/* ⌊amount · ppb / 10⁹⌋ for ppb ≤ 10⁹. */
-static wei_t share(wei_t amount, uint32_t ppb) { return amount / PPB * ppb + amount % PPB * ppb / PPB; }
+wei_t wei_part(wei_t amount, uint32_t ppb) { return amount / PPB * ppb + amount % PPB * ppb / PPB; }
 
 struct part_writer {
     struct part *out;
@@ -181,10 +180,10 @@ int parts_of(const struct fee *fee, const struct row_split *split, const struct 
         return err_set(e, OL_EINVAL, "rows", "a base part of %u of 10^9", top->base_ppb);
     uint32_t until = 0;
     for (int i = 0; i < PARTS; i++) { /* prefix rounding: the parts sum to the royalty exactly */
-        amount[i] = share(fee->royalty_wei, until + ppb[i]) - share(fee->royalty_wei, until);
+        amount[i] = wei_part(fee->royalty_wei, until + ppb[i]) - wei_part(fee->royalty_wei, until);
         until += ppb[i];
     }
-    wei_t to_base = base ? share(amount[MODEL], top->base_ppb) : 0;
+    wei_t to_base = base ? wei_part(amount[MODEL], top->base_ppb) : 0;
     struct part_writer w = {out, 0};
     put_part(&w, ROLE_MODEL, payee_of(top, split), amount[MODEL] - to_base);
     put_part(&w, ROLE_BASE, base ? payee_of(base, split) : split->treasury, to_base);

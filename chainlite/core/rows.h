@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum item_kind { ITEM_NODE = 1, ITEM_DATANET = 2, ITEM_MODEL = 3, ITEM_ADAPTER = 4, ITEM_AGENT = 5 };
+enum item_kind { ITEM_NODE = 1, ITEM_DATANET = 2, ITEM_MODEL = 3, ITEM_ADAPTER = 4, ITEM_AGENT = 5, ITEM_POLICY = 6 };
 enum { PPB = 1000000000 }; /* parts per billion: the whole */
 
 struct row_version {
@@ -52,7 +52,16 @@ struct fee {
 int fee_of(const struct row_price *, uint32_t prompt_tokens, uint32_t cached_tokens, uint32_t output_tokens,
            enum proof_status, struct fee *out, struct err *);
 
-enum role { ROLE_MODEL = 1, ROLE_BASE, ROLE_DATA, ROLE_VALIDATORS, ROLE_NODE, ROLE_COMPUTE, ROLE_END };
+enum role {
+    ROLE_MODEL = 1,
+    ROLE_BASE,
+    ROLE_DATA,
+    ROLE_VALIDATORS,
+    ROLE_NODE,
+    ROLE_COMPUTE,
+    ROLE_END, /* of the parts of a fee */
+    ROLE_UNATTRIBUTED = ROLE_END, /* of postings only: what no share gets of the data part of a receipt with a policy */
+};
 
 struct part {
     uint8_t beneficiary[ADDRESS_BYTES];
@@ -62,9 +71,11 @@ struct part {
 
 enum { MAX_PARTS_PER_RECEIPT = 6 };
 
+wei_t wei_part(wei_t amount, uint32_t ppb); /* ⌊amount · ppb / 10⁹⌋ for ppb ≤ 10⁹, exactly */
+
 /* The parts of a fee that settled, zero amounts left out; *n of them, by role. The data part goes to the unattributed
- * pool (a batch posts it one batch later). base: NULL without an adapter. OL_EINVAL: a split whose parts are not the
- * whole, or a base part above it. */
+ * pool (a batch posts it one batch later; with a policy core/shares.h divides it). base: NULL without an adapter.
+ * OL_EINVAL: a split whose parts are not the whole, or a base part above it. */
 int parts_of(const struct fee *, const struct row_split *, const struct row_version *top, const struct row_version *base,
              const uint8_t node[ADDRESS_BYTES], struct part out[MAX_PARTS_PER_RECEIPT], int *n, struct err *);
 

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { TAG_RECEIPT = 2, TAG_INNER = 3, TAG_POSTING = 4, TAG_CREDIT = 5 };
+enum { TAG_RECEIPT = 2, TAG_INNER = 3, TAG_POSTING = 4, TAG_CREDIT = 5 }; /* 6: shares.c, 7: spans.c */
 
 static const struct field posting_fields[] = {
     FIELD(posting, ADDRESS, "beneficiary", beneficiary),

@@ -6,7 +6,7 @@
 
 static const char *const kinds[] = {
     [ITEM_NODE] = "node", [ITEM_DATANET] = "datanet", [ITEM_MODEL] = "model", [ITEM_ADAPTER] = "adapter",
-    [ITEM_AGENT] = "agent"};
+    [ITEM_AGENT] = "agent", [ITEM_POLICY] = "policy"};
 
 static const struct field version_fields[] = {
     FIELD(catalogued_version, HASH, "id", id),
@@ -194,8 +194,8 @@ int chain_catalog_add_version(struct chain_catalog *c, enum item_kind kind, cons
     v.row = *row;
     if (n >= sizeof v.name)
         return err_set(e, OL_EINVAL, "catalog", "a name of %zu bytes; %zu at most", n, sizeof v.name - 1);
-    if (kind < ITEM_NODE || kind > ITEM_AGENT)
-        return err_set(e, OL_EINVAL, "catalog", "kind %d is none of 1 to %d", kind, ITEM_AGENT);
+    if (kind < ITEM_NODE || kind > ITEM_POLICY)
+        return err_set(e, OL_EINVAL, "catalog", "kind %d is none of 1 to %d", kind, ITEM_POLICY);
     memcpy(v.name, name, n);
     memcpy(v.owner, owner, ADDRESS_BYTES);
     item_id(kind, owner, name, v.row.item);

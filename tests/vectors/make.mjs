@@ -54,6 +54,11 @@ const BATCH = 'address node,uint64 number,uint64 epoch,uint64 firstSequence,uint
     + 'bytes32 previous,bytes32 receiptsRoot,uint128 settledTotal,bytes32 postingsRoot,uint32 postingsCount,'
     + 'uint128 postingsTotal,bytes32 creditsRoot,uint32 creditsCount,uint128 creditsTotal,uint128 pendingTotal,'
     + 'uint128 settledCumulative,bytes32 claimsHash,bytes32 bodyHash';
+const STATEMENT = 'bytes32 receiptId,address node,uint64 epoch,uint64 sequence,bytes32 policy,uint8 kind,'
+    + 'uint32 answerTokens,uint32 openTokens,bytes32 spanRoot,bytes32 queryHash,bytes32 sharesRoot,uint32 sharesCount,'
+    + 'uint32 sharesTotal';
+const SPAN = 'uint32 start,uint32 tokens,bytes32 contribution,uint32 row,uint32 offset,uint32 millibits,address beneficiary';
+const SHARE = 'address beneficiary,uint32 spanUnits,uint32 gradientUnits';
 const POSTING = 'address beneficiary,uint64 sequence,uint8 role,uint128 amount';
 const CREDIT = 'address beneficiary,uint128 cumulative';
 
@@ -104,25 +109,36 @@ function makeKeccak() {
 
 // ---- typed data --------------------------------------------------------------------------------------------------
 
+const domain = (name, chainId, verifyingContract) => ({ name, version: '1', chainId, verifyingContract });
+const deploymentsOf = (r) => [1612n, 31337n, 10n].map((chainId) => ({ chainId, settlement: r.address(), escrow: r.address() }));
+const separators = (d) => ['OpenLoRA', 'OpenLoRA Escrow'].map((name) =>
+    hashDomain({ domain: domain(name, d.chainId, name === 'OpenLoRA' ? d.settlement : d.escrow),
+        types: { EIP712Domain: [{ name: 'name', type: 'string' }, { name: 'version', type: 'string' },
+            { name: 'chainId', type: 'uint256' }, { name: 'verifyingContract', type: 'address' }] } }));
+/** Typed data signed with a random key in the domain `name` of one of the deployments. */
+const signer = (r, deployments) => async (name, primaryType, type, value, deployment) => {
+    const d = deployments[deployment];
+    const privateKey = r.hash();
+    const account = privateKeyToAccount(privateKey);
+    const types = { [primaryType]: fields(type) };
+    const typed = { domain: domain(name, d.chainId, name === 'OpenLoRA' ? d.settlement : d.escrow), types, primaryType,
+        message: native(type, value) };
+    return { deployment: BigInt(deployment), value: text(type, value),
+        struct_hash: hashStruct({ data: native(type, value), primaryType, types }), digest: hashTypedData(typed),
+        private_key: privateKey, signer: account.address.toLowerCase(), signature: await account.signTypedData(typed), raw: value };
+};
+const SIGNED = '(bytes value,uint8 deployment,bytes32 structHash,bytes32 digest,address signer,bytes signature)[]';
+const signedAbi = (list, type) => abi(SIGNED, [list.map((c) => ({ value: encoded(type, c.raw), deployment: Number(c.deployment),
+    structHash: c.struct_hash, digest: c.digest, signer: c.signer, signature: c.signature }))]);
+const DEPLOYMENTS = '(uint256 chainId,address settlement,address escrow)[]';
+const deploymentTexts = (list) => list.map((d) => ({ chain_id: d.chainId, settlement: d.settlement, escrow: d.escrow,
+    settlement_domain: separators(d)[0], escrow_domain: separators(d)[1] }));
+const strip = ({ raw, ...rest }) => rest;
+
 async function makeTypedData() {
     const r = new Random('typed data');
-    const domain = (name, chainId, verifyingContract) => ({ name, version: '1', chainId, verifyingContract });
-    const deployments = [1612n, 31337n, 10n].map((chainId) => ({ chainId, settlement: r.address(), escrow: r.address() }));
-    const separators = (d) => ['OpenLoRA', 'OpenLoRA Escrow'].map((name) =>
-        hashDomain({ domain: domain(name, d.chainId, name === 'OpenLoRA' ? d.settlement : d.escrow),
-            types: { EIP712Domain: [{ name: 'name', type: 'string' }, { name: 'version', type: 'string' },
-                { name: 'chainId', type: 'uint256' }, { name: 'verifyingContract', type: 'address' }] } }));
-    const signed = async (name, primaryType, type, value, deployment) => {
-        const d = deployments[deployment];
-        const privateKey = r.hash();
-        const account = privateKeyToAccount(privateKey);
-        const types = { [primaryType]: fields(type) };
-        const typed = { domain: domain(name, d.chainId, name === 'OpenLoRA' ? d.settlement : d.escrow), types, primaryType,
-            message: native(type, value) };
-        return { deployment: BigInt(deployment), value: text(type, value),
-            struct_hash: hashStruct({ data: native(type, value), primaryType, types }), digest: hashTypedData(typed),
-            private_key: privateKey, signer: account.address.toLowerCase(), signature: await account.signTypedData(typed), raw: value };
-    };
+    const deployments = deploymentsOf(r);
+    const signed = signer(r, deployments);
     const proofs = [], vouchers = [];
     for (const [i, value] of several(r, PROOF, 48).entries())
         proofs.push(await signed('OpenLoRA', 'BillingProof', PROOF, value, i % deployments.length));
@@ -132,15 +148,10 @@ async function makeTypedData() {
         const salt = r.hash(), content = r.hash();
         return { salt, content_hash: content, hash: keccak256(concat([salt, content])) };
     });
-    const SIGNED = '(bytes value,uint8 deployment,bytes32 structHash,bytes32 digest,address signer,bytes signature)[]';
-    const forAbi = (list, type) => abi(SIGNED, [list.map((c) => ({ value: encoded(type, c.raw), deployment: Number(c.deployment),
-        structHash: c.struct_hash, digest: c.digest, signer: c.signer, signature: c.signature }))]);
-    const blob = { deployments: abi('(uint256 chainId,address settlement,address escrow)[]', [deployments]),
-        proofs: forAbi(proofs, PROOF), vouchers: forAbi(vouchers, VOUCHER) };
-    const strip = ({ raw, ...rest }) => rest;
-    return { deployments: deployments.map((d) => ({ chain_id: d.chainId, settlement: d.settlement, escrow: d.escrow,
-        settlement_domain: separators(d)[0], escrow_domain: separators(d)[1] })), proofs: proofs.map(strip),
-    vouchers: vouchers.map(strip), salted, abi: blob };
+    const blob = { deployments: abi(DEPLOYMENTS, [deployments]), proofs: signedAbi(proofs, PROOF),
+        vouchers: signedAbi(vouchers, VOUCHER) };
+    return { deployments: deploymentTexts(deployments), proofs: proofs.map(strip), vouchers: vouchers.map(strip), salted,
+        abi: blob };
 }
 
 // ---- rows --------------------------------------------------------------------------------------------------------
@@ -166,7 +177,6 @@ function makeRows() {
         metadata: abi('(bytes32[] parents,bytes32[] dataRoots,bytes32 trainingRecord,bytes32 hash)[]', [metadata.map((c) => ({
             parents: c.parents, dataRoots: c.data_roots, trainingRecord: c.training_record, hash: c.hash }))]),
         versions: cases(VERSION, versions, 'id'), prices: cases(PRICE, prices, 'id'), splits: cases(SPLIT, splits, 'id') };
-    const strip = ({ raw, ...rest }) => rest;
     return { items, metadata, versions: versions.map(strip), prices: prices.map(strip), splits: splits.map(strip), abi: blob };
 }
 
@@ -309,6 +319,121 @@ function makeTrees() {
     credit_leaves: credits.map((c) => ({ value: row(CREDIT, c.raw), hash: c.hash })), abi: blob };
 }
 
+// ---- attribution (docs/attribution.md §2, §4, §5) -----------------------------------------------------------------
+
+/** Largest remainder, by sorting; ties to the lower index. */
+function divide(units, weights) {
+    const total = weights.reduce((a, b) => a + b, 0n);
+    if (total === 0n) return weights.map(() => 0n);
+    const parts = weights.map((w) => units * w / total);
+    const left = units - parts.reduce((a, b) => a + b, 0n);
+    weights.map((w, i) => [units * w % total, i]).sort((a, b) => (a[0] > b[0] ? -1 : a[0] < b[0] ? 1 : a[1] - b[1]))
+        .slice(0, Number(left)).forEach(([, i]) => parts[i]++);
+    return parts;
+}
+const sum = (list) => list.reduce((a, b) => a + b, 0n);
+const unitsOf = (tokens, answer) => answer ? PPB * tokens / answer : 0n;
+const byAddress = (map) => [...map].sort(([a], [b]) => (a < b ? -1 : 1));
+const packed = (type, tag, value) => keccak256(encodePacked(['uint8', ...fields(type).map((f) => f.type)],
+    [tag, ...Object.values(native(type, value))]));
+
+/** Random spans of an answer of T tokens, and what stays open. */
+function randomSpans(r, T, owners) {
+    const spans = [];
+    for (let at = r.below(T + 1n); at < T; at += r.below(20n)) {
+        const tokens = 1n + r.below(r.below(4n) ? 12n : T - at);
+        if (at + tokens > T) break;
+        spans.push({ start: at, tokens, contribution: r.hash(), row: r.magnitude(32), offset: r.magnitude(32),
+            millibits: r.magnitude(32), beneficiary: r.pick(owners) });
+        at += tokens;
+    }
+    return spans;
+}
+
+function sharesOf(spans, T, gradients) {
+    const tokens = new Map(), shares = new Map();
+    for (const s of spans) tokens.set(s.beneficiary, (tokens.get(s.beneficiary) ?? 0n) + s.tokens);
+    const sorted = byAddress(tokens);
+    const units = divide(unitsOf(sum(spans.map((s) => s.tokens)), T), sorted.map(([, n]) => n));
+    sorted.forEach(([who], i) => { if (who !== NOBODY && units[i]) shares.set(who, [units[i], 0n]); });
+    for (const [who, n] of gradients) shares.set(who, [shares.get(who)?.[0] ?? 0n, n]);
+    return byAddress(shares).map(([beneficiary, [spanUnits, gradientUnits]]) => ({ beneficiary, spanUnits, gradientUnits }));
+}
+
+function postingsOf(shares, data, pool, sequence) {
+    let before = 0n;
+    const out = shares.map((s) => {
+        const from = before;
+        before += s.spanUnits + s.gradientUnits;
+        return { beneficiary: s.beneficiary, sequence, role: 3n, amount: data * before / PPB - data * from / PPB };
+    });
+    out.push({ beneficiary: pool, sequence, role: 7n, amount: data - data * before / PPB });
+    return out.filter((p) => p.amount > 0n);
+}
+
+function makeAnswers(r) {
+    return Array.from({ length: 40 }, (_, i) => {
+        const owners = [NOBODY, ...Array.from({ length: [1, 3, 20][i % 3] }, () => r.address())];
+        const T = i ? 1n + r.magnitude([6, 9, 11][i % 3]) : 0n;
+        const spans = i === 1 ? [] : randomSpans(r, T, i % 4 ? owners : owners.slice(1));
+        const owned = sum(spans.map((s) => s.tokens)), open = r.below(T - owned + 1n);
+        const earning = byAddress(new Map(owners.slice(1).map((a) => [a, 0n]))).map(([a]) => a);
+        const G = r.below(unitsOf(open, T) + 1n);
+        const gradients = i % 2 ? divide(G, earning.map(() => r.magnitude(40))).map((n, k) => [earning[k], n]).filter(([, n]) => n)
+            : [];
+        const shares = sharesOf(spans, T, gradients);
+        const leaves = shares.map((s) => ({ hash: packed(SHARE, 6, s), sum: s.spanUnits + s.gradientUnits }));
+        const data = r.magnitude([20, 60, 128][i % 3]), pool = r.address(), sequence = r.magnitude(40);
+        const postings = postingsOf(shares, data, pool, sequence);
+        if (sum(postings.map((p) => p.amount)) !== data) throw new Error('postings do not sum up');
+        return { T, open, owned, spans, spanRoot: tree(spans.map((s) => ({ hash: packed(SPAN, 7, s), sum: s.tokens }))), gradients,
+            shares, leaves, sharesRoot: tree(leaves), data, pool, sequence, postings };
+    });
+}
+
+function makeMean(r, i) {
+    const n = Number(r.below(i % 3 ? 6n : 40n));
+    const addresses = byAddress(new Map(Array.from({ length: n }, () => [r.address(), 0n]))).map(([a]) => a);
+    const sums = addresses.map(() => (r.below(3n) ? r.magnitude(44) : r.magnitude(8)));
+    const open = i % 5 ? sum(sums) + r.magnitude(40) : sum(sums);
+    const T = 1n + r.magnitude(12), U = r.below(T + 1n);
+    const G = open ? unitsOf(U, T) * sum(sums) / open : 0n;
+    return { sums: sums.map((s, k) => [addresses[k], s]), sum_open: open, answer_tokens: T, open_tokens: U,
+        gradient: divide(G, sums).map((u, k) => [addresses[k], u]).filter(([, u]) => u) };
+}
+
+async function makeAttribution() {
+    const r = new Random('attribution');
+    const deployments = deploymentsOf(r), signed = signer(r, deployments), statements = [];
+    for (const [i, value] of several(r, STATEMENT, 24).entries())
+        statements.push(await signed('OpenLoRA', 'AttributionStatement', STATEMENT, value, i % deployments.length));
+    const divisions = Array.from({ length: 160 }, (_, i) => {
+        const n = Number(r.below([3n, 12n, 90n][i % 3])), bits = [3, 20, 64][(i >> 1) % 3];
+        const weights = Array.from({ length: n }, () => (r.below(5n) ? r.magnitude(bits) : i % 2 ? 7n : 0n));
+        const units = i % 7 ? r.magnitude(30) % (PPB + 1n) : PPB;
+        return { units, weights, parts: divide(units, weights) };
+    });
+    const answers = makeAnswers(r), means = Array.from({ length: 60 }, (_, i) => makeMean(r, i));
+    const leaves = answers.flatMap((a) => a.shares.map((s, k) => ({ raw: s, hash: a.leaves[k].hash })));
+    const row = (type, value) => Object.values(text(type, value)), node = (n) => [n.hash, n.sum.toString()];
+    // Path and posting of every share, and the rest: what the contracts compute from a leaf.
+    const paid = answers.flatMap((a) => a.shares.map((s, k) => ({ share: s, count: a.shares.length, root: a.sharesRoot.hash,
+        total: a.sharesRoot.sum, index: k, siblings: path(a.leaves, k), data: a.data,
+        amount: a.postings.find((p) => p.role === 3n && p.beneficiary === s.beneficiary)?.amount ?? 0n,
+        rest: a.postings.find((p) => p.role === 7n)?.amount ?? 0n })));
+    const blob = { deployments: abi(DEPLOYMENTS, [deployments]), statements: signedAbi(statements, STATEMENT),
+        shares: cases(SHARE, leaves, 'hash'),
+        paid: abi(`((${SHARE.replaceAll(',', ', ')}) share,uint32 count,bytes32 root,uint32 total,uint32 index,(bytes32 hash,uint128 sum)[] siblings,`
+            + 'uint128 data,uint128 amount,uint128 rest)[]', [paid.map((p) => ({ ...p, total: Number(p.total), share: native(SHARE, p.share) }))]) };
+    return { deployments: deploymentTexts(deployments), statements: statements.map(strip),
+        divisions: divisions.map((d) => ({ units: d.units, weights: d.weights.map(String), parts: d.parts })),
+        answers: answers.map((a) => ({ answer_tokens: a.T, open_tokens: a.open, span_tokens: a.owned, spans: a.spans.map((s) => row(SPAN, s)),
+            span_root: a.spanRoot.hash, gradient: a.gradients, shares: a.shares.map((s) => row(SHARE, s)), shares_root: a.sharesRoot.hash,
+            shares_total: a.sharesRoot.sum, data: a.data.toString(), pool: a.pool, sequence: a.sequence,
+            postings: a.postings.map((p) => row(POSTING, p)) })),
+        means, abi: blob };
+}
+
 // ---- batches and the Escrow's chain of claims (§5, §6) -----------------------------------------------------------
 
 function makeBatches() {
@@ -343,7 +468,7 @@ function json(value, depth = 0) {
 const check = process.argv.includes('--check');
 let differing = 0;
 for (const [name, make] of Object.entries({ keccak: makeKeccak, typed_data: makeTypedData, rows: makeRows, fees: makeFees,
-    trees: makeTrees, batches: makeBatches })) {
+    trees: makeTrees, batches: makeBatches, attribution: makeAttribution })) {
     const file = new URL(`${name}.json`, import.meta.url);
     const content = `${json(await make())}\n`;
     if (!check) {
