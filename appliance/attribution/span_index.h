@@ -39,8 +39,8 @@ uint32_t span_index_document_tokens(const struct span_index *, uint32_t document
 /* Ids of a document from `offset` on, at most n; returns how many there were. SPAN_SEPARATOR between parts. */
 uint32_t span_index_read(const struct span_index *, uint32_t document, uint32_t offset, int32_t *ids, uint32_t n);
 
-/* Building: documents are added in their order, kept in memory and written at the end. Memory: 8 bytes per token and the
- * suffix array's 4 while sorting. */
+/* Building: documents are added in their order, kept in memory and written at the end. Memory: 4 bytes per token, and
+ * while writing the file's size and about 2 per token more. */
 struct span_builder;
 
 /* Called from span_builder_write with growing `done`. */
@@ -53,8 +53,7 @@ int span_builder_add(struct span_builder *, const int32_t *ids, size_t n, struct
     __attribute__((warn_unused_result));
 uint32_t span_builder_documents(const struct span_builder *);
 uint64_t span_builder_symbols(const struct span_builder *);
-/* Replaces `path` in one step. hash: of the file, may be NULL. progress may be NULL. The builder is spent afterwards.
- * OL_EINVAL without a single document. */
+/* Replaces `path` in one step. hash: of the file, may be NULL. progress may be NULL. OL_EINVAL without a single document. */
 int span_builder_write(struct span_builder *, const char *path, span_progress progress, void *context,
                        char hash[SHA256_HEX_BYTES], struct err *) __attribute__((warn_unused_result));
 

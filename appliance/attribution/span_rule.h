@@ -41,11 +41,11 @@ int span_attribute(const struct span_index *, const struct surprisal *, const st
                    struct span_scratch *, struct span *out, size_t cap, size_t *n, uint32_t *open_tokens, struct err *)
     __attribute__((warn_unused_result));
 
-/* Calibration: the least τ with which answers that owe nothing to the documents have, on average, at most
- * `max_paid_ppm` millionths of their tokens paid. `nulls` are n queries; their own τ is not read. */
+/* Calibration: the least τ with which answers that owe nothing to the documents have at most `max_paid_ppm` millionths of
+ * their tokens paid, counted over the tokens of all answers. `nulls` are n queries; their own τ is not read. */
 struct span_calibration {
     uint32_t tau_millibits;
-    uint32_t paid_ppm;     /* mean over the answers at that τ, rounded up */
+    uint32_t paid_ppm;     /* of the tokens at that τ, rounded up */
     uint32_t any_paid_ppm; /* answers of which any token is paid, rounded up */
 };
 int span_calibrate_tau(const struct span_index *, const struct surprisal *, const struct span_query *nulls, size_t n,
