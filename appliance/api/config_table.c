@@ -41,7 +41,7 @@ const struct setting settings[] = {
     {"model", "max_rows", "max-rows", S_INT, AT(max_rows), 0, 8192, "N",
      "tokens per step; 0: 512", "0"},
     {"model", "max_queue", "max-queue", S_INT, AT(max_queue), 0, 1 << 20, "N",
-     "requests waiting beyond those; 0: 256", "0"},
+     "requests waiting beyond those, of the flex tier half as many; 0: 256", "0"},
     {"model", "prefix_cache", "prefix-cache", S_BOOL, AT(prefix_cache), 0, 0, "yes|no",
      "reuse KV of shared beginnings", "yes"},
     {"lora", "enabled", "lora", S_BOOL, AT(lora), 0, 0, "yes|no",

@@ -123,6 +123,14 @@ static uint64_t random_seed(void)
     return seed;
 }
 
+_Static_assert((int)SERVICE_DEFAULT == TIER_DEFAULT && (int)SERVICE_FLEX == TIER_FLEX &&
+                   (int)SERVICE_PRIORITY == TIER_PRIORITY, "what a price is for is how it is scheduled");
+
+enum tier generation_tier(const struct generation *g)
+{
+    return g->params.tier > 0 ? (enum tier)g->params.tier : TIER_DEFAULT;
+}
+
 /* Submits one part with a reference of its own on the adapter. */
 static int submit(struct generation *g, struct generation_part *p, const struct engine_request *base,
                   struct api_error *e)
@@ -161,6 +169,7 @@ static int submit(struct generation *g, struct generation_part *p, const struct 
 int generation_submit(struct generation *g, struct api_error *e)
 {
     struct engine_request request = {.sampling = g->params.sampling, .tenant = g->tenant,
+                                     .tier = (enum service_tier)generation_tier(g),
                                      .max_tokens = g->params.max_tokens, .on_token = generation_on_token,
                                      .on_end = generation_on_end};
     request.sampling.seed = g->params.has_seed ? (uint64_t)g->params.seed : random_seed();

@@ -78,7 +78,7 @@ static int open_bill(struct generation *g, struct refusal *r)
                                .model_content = engine_version(g->app->engine),
                                .adapter_content = g->adapter ? adapter : NULL, .application = g->application,
                                .kind = kind_of(g),
-                               .tier = g->params.tier > 0 ? (enum tier)g->params.tier : TIER_DEFAULT,
+                               .tier = generation_tier(g),
                                .prompt_tokens = (uint32_t)prompt,
                                .max_output_tokens = (uint32_t)g->n_parts * (uint32_t)g->params.max_tokens};
     memcpy(order.body_hash, g->body_hash, 32);

@@ -60,6 +60,7 @@ struct generation {
 };
 
 void generation_release(struct generation *);
+enum tier generation_tier(const struct generation *); /* what it is priced and scheduled by */
 /* Sends g->event; false when nobody reads. Lock held. */
 bool generation_send(struct generation *);
 /* Submits all parts; on failure what was submitted is cancelled and *e says why. */

@@ -111,6 +111,17 @@ static void engine_gauges(struct page *p, const struct engine_stats *s)
     int used = s->pages_kv - s->pages_cached;
     gauge(p, "vllm:num_requests_running", s->running, "Requests in the running batch.");
     gauge(p, "vllm:num_requests_waiting", s->waiting, "Requests that wait.");
+    const struct { const char *name, *help; const int32_t *n; } by_tier[] = {
+        {"openlora:requests_running", "Requests in the running batch, by service tier.", s->running_tier},
+        {"openlora:requests_waiting", "Requests that wait, by service tier.", s->waiting_tier}};
+    for (int i = 0; i < 2; i++) {
+        family(p, by_tier[i].name, "gauge", by_tier[i].help);
+        for (int tier = 0; tier < SERVICE_TIERS; tier++) {
+            char more[32];
+            snprintf(more, sizeof more, ",tier=\"%s\"", tier_name(tier));
+            sample(p, by_tier[i].name, more, by_tier[i].n[tier]);
+        }
+    }
     gauge(p, "vllm:kv_cache_usage_perc", s->pages_total ? (double)used / s->pages_total : 0,
           "Share of the pool held by running sequences' KV.");
     gauge(p, "openlora:pages_total", s->pages_total, "Pages of the pool.");

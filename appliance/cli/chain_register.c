@@ -23,14 +23,14 @@ struct registration {
     const char *model, *model_name, *catalog, *node, *input, *cached, *output, *floor, *compute, *validators, *unattributed,
         *treasury;
     struct option_list adapters;
-    int64_t base_percent;
+    int64_t base_percent, flex_percent, priority_percent;
     bool offline;
     /* filled as it runs */
     struct chain_catalog rows;
     struct chain_link chain;
     struct wallet owner;
     uint8_t node_address[ADDRESS_BYTES], base_version[32];
-    struct row_price price; /* all but the version */
+    struct row_price price; /* of the default tier; all but the version */
 };
 
 /* ---- on the chain */
@@ -127,6 +127,30 @@ static int parse_address(const char *option, const char *text, uint8_t out[ADDRE
     return text && address_parse(text, out) ? 0 : err_set(e, OL_EINVAL, MODULE, "--%s must be an address", option);
 }
 
+/* A price of the version in each tier that is offered and has none yet: those of other tiers are percentages of the
+ * default one's. The floor is not: a flex answer is as much work to record. */
+static int add_prices(struct registration *r, const uint8_t version[32], struct err *e)
+{
+    const struct {
+        enum tier tier;
+        int64_t percent;
+    } tiers[] = {{TIER_DEFAULT, 100}, {TIER_FLEX, r->flex_percent}, {TIER_PRIORITY, r->priority_percent}};
+    int rc = 0;
+    for (size_t i = 0; i < sizeof tiers / sizeof *tiers && rc == 0; i++) {
+        struct row_price row = r->price;
+        const wei_t percent = (wei_t)tiers[i].percent;
+        memcpy(row.version, version, sizeof row.version);
+        row.tier = (uint8_t)tiers[i].tier;
+        row.input_wei = row.input_wei * percent / 100;
+        row.cached_wei = row.cached_wei * percent / 100;
+        row.output_wei = row.output_wei * percent / 100;
+        row.compute_wei = row.compute_wei * percent / 100;
+        if (percent > 0 && !chain_catalog_price_at(&r->rows, r->node_address, version, tiers[i].tier, UINT64_MAX))
+            rc = chain_catalog_add_price(&r->rows, &row, e);
+    }
+    return rc;
+}
+
 static int add_version(struct registration *r, enum item_kind kind, const char *name, const char *content, uint8_t id[32],
                        struct err *e)
 {
@@ -154,10 +178,7 @@ static int add_version(struct registration *r, enum item_kind kind, const char *
     memcpy(id, known->id, 32);
     hex_encode(id, 32, text);
     printf("%-8s %-24s version %u  0x%.16s…\n", kind == ITEM_MODEL ? "model" : "adapter", name, known->row.number, text);
-    memcpy(r->price.version, id, 32);
-    return chain_catalog_price_at(&r->rows, r->node_address, id, TIER_DEFAULT, UINT64_MAX)
-               ? 0
-               : chain_catalog_add_price(&r->rows, &r->price, e);
+    return add_prices(r, id, e);
 }
 
 /* "name=path" */
@@ -220,7 +241,6 @@ static int read_price(struct registration *r, struct err *e)
     for (size_t i = 0; i < sizeof rates / sizeof *rates; i++)
         if (!wei_parse_coin(rates[i].text, rates[i].to))
             return err_set(e, OL_EINVAL, MODULE, "--%s %s is no amount of coins", rates[i].option, rates[i].text);
-    r->price.tier = TIER_DEFAULT;
     r->price.effective_time = (uint64_t)time(NULL);
     int rc = parse_address("node", r->node, r->node_address, e);
     memcpy(r->price.node, r->node_address, ADDRESS_BYTES);
@@ -276,6 +296,8 @@ int command_chain_register(const struct command *command, int argc, char **argv)
         TEXT("output", &r.output, "COINS", "of a million output tokens"),
         TEXT("floor", &r.floor, "COINS", "least royalty of an answer"),
         TEXT("compute", &r.compute, "COINS", "hardware: per million tokens computed"),
+        INT("flex-percent", &r.flex_percent, "P", "offer the flex tier, which may wait, at P % of these prices", 0, 100),
+        INT("priority-percent", &r.priority_percent, "P", "offer the priority tier, which goes first, at P %", 0, 10000),
         INT("base-percent", &r.base_percent, "P", "of an adapter's model part, what goes to the base's owner", 0, 100),
         TEXT("validators-pool", &r.validators, "ADDRESS", "of the first split: 40/30/20/10 %"),
         TEXT("unattributed-pool", &r.unattributed, "ADDRESS", "of the first split"),

@@ -37,6 +37,9 @@ struct sampling {
     int32_t n_top;                /* alternatives wanted per token, 0 .. 20 */
 };
 
+/* Who goes first when not everybody can: see tenants.h. Numbered as prices number their tiers. */
+enum service_tier { SERVICE_DEFAULT, SERVICE_FLEX, SERVICE_PRIORITY, SERVICE_TIERS };
+
 enum engine_end { END_STOP, END_LENGTH, END_CANCELLED, END_ERROR };
 
 struct usage { /* what metering needs */
@@ -53,6 +56,7 @@ struct engine_request {
     struct sampling sampling;
     int32_t choice;          /* enters the random counter, so that n choices of one seed differ */
     const char *tenant;      /* fairness key and prefix-cache salt; copied; NULL = "" */
+    enum service_tier tier;
     struct adapter *adapter; /* reference taken over on success; NULL = base model */
     /* Both are called on the engine's thread, must not block, and may not call the engine except engine_cancel.
      * on_token: false ends the sequence with END_STOP; the token counts as output. on_end: always the last call,
@@ -65,7 +69,7 @@ struct engine_request {
 int engine_open(const struct engine_config *, struct engine **out, struct err *e) __attribute__((warn_unused_result));
 void engine_close(struct engine *); /* cancels what still runs, joins the thread */
 
-/* OL_EBUSY when the queue is full, OL_EINVAL/OL_ELIMIT for requests that can never run. */
+/* OL_EBUSY when the queue is full (for SERVICE_FLEX: half of it), OL_EINVAL/OL_ELIMIT for requests that can never run. */
 int engine_submit(struct engine *, const struct engine_request *, uint64_t *id, struct err *e);
 /* Ends within one step with END_CANCELLED; unknown or finished ids are ignored. */
 void engine_cancel(struct engine *, uint64_t id);
@@ -90,6 +94,7 @@ struct engine_histogram { /* count per bucket: cumulative is made by the exporte
 struct engine_stats {
     struct device_info device;
     int32_t running, waiting, waiting_adapter;
+    int32_t running_tier[SERVICE_TIERS], waiting_tier[SERVICE_TIERS]; /* without what was submitted this moment */
     int32_t pages_total, pages_kv, pages_adapter, pages_cached; /* cached: prefix cache only, free to take */
     uint64_t prompt_tokens, cached_tokens, output_tokens, prefix_queries, prefix_hits; /* queries, hits in tokens */
     uint64_t preemptions, steps, lora_ops, adapter_loads, adapter_evictions;

@@ -74,6 +74,10 @@ void engine_publish_stats(struct engine *e)
     struct engine_stats *out = &e->stats;
     out->running = s->n_running;
     out->waiting = s->n_waiting;
+    for (int i = 0; i < SERVICE_TIERS; i++) {
+        out->running_tier[i] = s->tenants.tier[i].n_running;
+        out->waiting_tier[i] = s->tenants.tier[i].n_waiting;
+    }
     out->waiting_adapter = s->n_waiting ? count_waiting_adapter(&s->tenants) : 0;
     out->pages_total = s->pool.n_pages;
     out->pages_kv = s->pool.count[PAGE_KV];

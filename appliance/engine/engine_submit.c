@@ -9,16 +9,19 @@ static void signal_event(struct engine *e) /* the mutex is held */
     pthread_cond_signal(&e->wake);
 }
 
-/* Takes one of the max_seqs + max_queue places before anything is allocated: refusing is cheap. */
-static int take_place(struct engine *e, struct err *err)
+/* Takes one of the max_seqs + max_queue places before anything is allocated: refusing is cheap. Flex leaves half of the
+ * queue to those who do not want to wait. */
+static int take_place(struct engine *e, enum service_tier tier, struct err *err)
 {
+    const struct scheduler_config *c = &e->sched.config;
+    int32_t most = tier == SERVICE_FLEX ? c->max_seqs + (c->max_live - c->max_seqs) / 2 : c->max_live;
     int rc = 0;
     pthread_mutex_lock(&e->mutex);
     if (e->failed) {
         rc = err_set(err, OL_EDEVICE, "engine", "the compute device is lost; restart the server");
     } else if (e->draining || e->closing) {
         rc = err_set(err, OL_EBUSY, "engine", "the server is shutting down");
-    } else if (e->n_live >= e->sched.config.max_live) {
+    } else if (e->n_live >= most) {
         e->rejected++;
         rc = err_set(err, OL_EBUSY, "engine", "%d requests are running or waiting already; try again later",
                      (int)e->n_live);
@@ -58,7 +61,7 @@ int engine_submit(struct engine *e, const struct engine_request *r, uint64_t *id
     struct sequence *q;
     int rc = check_limits(e, r, &max_total, err);
     if (!rc)
-        rc = take_place(e, err);
+        rc = take_place(e, r->tier, err);
     if (rc)
         return rc;
     rc = sequence_create(r, e->model->vocab, max_total, &q, err);

@@ -190,7 +190,6 @@ void scheduler_commit(struct scheduler *s)
 
 void scheduler_append(struct scheduler *s, struct sequence *q, int32_t token)
 {
-    (void)s;
     sequence_append(q, token);
-    q->tenant->service += VTC_OUTPUT_WEIGHT;
+    tenants_charge(&s->tenants, q->tenant, VTC_OUTPUT_WEIGHT);
 }

@@ -4,17 +4,19 @@
  * A plan is made of three passes over a budget of max_rows rows:
  *  1. decode: one row for every running sequence that has computed all but its last token;
  *  2. prefill: chunks of prompts already running, oldest first;
- *  3. admission: the next waiting sequence by fairness (tenants.h) while rows and places are left.
+ *  3. admission: the next waiting sequence by fairness (tenants.h) while rows and places are left;
+ * the second and third for each service tier in turn, as they are due.
  * A sequence gets the pages of all its tokens at admission, and further ones as it grows. When none can be had by
- * evicting idle cached pages and adapters, the latest admitted sequence is preempted: its pages go, its tokens
+ * evicting idle cached pages and adapters, the latest admitted sequence of the lowest tier is preempted: its pages go, its tokens
  * stay, and it waits at the front of its tenant's queue to be computed again. A sequence that lacks a page and
- * has nobody younger to preempt sits out the step.
+ * has nobody junior to preempt sits out the step.
  *
  * Waiting does not block others where it is not about pages: a sequence is passed over while its adapter is being
  * read or while a running sequence is prefilling pages they will share. One that lacks pages is not passed: the
  * pages that others give back are its own.
  *
- * If another tenant runs more than its share meanwhile, its youngest sequence makes way.
+ * If a lower tier had more than its due meanwhile, or another tenant of the tier runs more than its share, the youngest
+ * sequence there makes way.
  *
  * Invariants: a sequence alone always fits (scheduler_max_total), so the oldest running one always advances; every
  * plan keeps the step's limits; between plan and commit nothing else is called. One thread. */

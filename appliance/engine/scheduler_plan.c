@@ -5,15 +5,21 @@
 
 enum { PAGE = STEP_PAGE_TOKENS, MAX_PREFIX_WAITS = 64 /* plans */ };
 
-/* Preempts the youngest sequence that is younger than q and not in this plan. */
-static bool preempt_younger(struct scheduler *s, const struct sequence *q)
+/* Preempts the most junior sequence that is junior to q and not in this plan. Junior is who is of a tier that costs
+ * more, and within a tier who is younger: a total order, so the most senior one always gets its page. */
+static bool preempt_junior(struct scheduler *s, const struct sequence *q)
 {
-    for (struct sequence *v = s->tail; v && v != q; v = v->prev)
-        if (v->planned_epoch != s->epoch) {
-            scheduler_preempt(s, v);
-            return true;
-        }
-    return false;
+    struct sequence *victim = NULL;
+    bool younger = true;
+    for (struct sequence *v = s->tail; v; v = v->prev) {
+        younger &= v != q;
+        bool junior = v->tier == q->tier ? younger : tier_cost(v->tier) > tier_cost(q->tier);
+        if (junior && v->planned_epoch != s->epoch && (!victim || tier_cost(v->tier) > tier_cost(victim->tier)))
+            victim = v;
+    }
+    if (victim)
+        scheduler_preempt(s, victim);
+    return victim;
 }
 
 /* Makes room for position n_computed; false: sit this step out. */
@@ -22,7 +28,7 @@ static bool grow(struct scheduler *s, struct sequence *q)
     if (q->n_computed < q->n_pages * PAGE)
         return true;
     while (!scheduler_make_free(s, 1, s->n_running == 1))
-        if (!preempt_younger(s, q))
+        if (!preempt_junior(s, q))
             return false;
     q->pages[q->n_pages++] = page_pool_take(&s->pool, PAGE_KV);
     return true;
@@ -59,17 +65,21 @@ static void plan_rows(struct scheduler *s, struct sequence *q)
     q->planned_epoch = s->epoch;
 }
 
+/* Senior ones first, so that who makes way for a page is not in the plan yet. */
 static void plan_decodes(struct scheduler *s, bool deferred)
 {
-    for (struct sequence *q = s->head; q; q = q->next)
-        if (q->n_tokens - q->n_computed == 1 && q->deferred == deferred && q->planned_epoch != s->epoch && grow(s, q))
-            plan_rows(s, q);
+    static const enum service_tier by_cost[] = {SERVICE_PRIORITY, SERVICE_DEFAULT, SERVICE_FLEX};
+    for (int i = 0; i < SERVICE_TIERS; i++)
+        for (struct sequence *q = s->tenants.tier[by_cost[i]].n_running ? s->head : NULL; q; q = q->next)
+            if (q->tier == by_cost[i] && q->n_tokens - q->n_computed == 1 && q->deferred == deferred &&
+                q->planned_epoch != s->epoch && grow(s, q))
+                plan_rows(s, q);
 }
 
-static void plan_prefills(struct scheduler *s)
+static void plan_prefills(struct scheduler *s, enum service_tier tier)
 {
     for (struct sequence *q = s->head; q && s->plan.n_rows < s->config.max_rows; q = q->next)
-        if (q->n_tokens - q->n_computed > 1)
+        if (q->tier == tier && q->n_tokens - q->n_computed > 1)
             plan_rows(s, q);
 }
 
@@ -113,10 +123,10 @@ static bool can_be_admitted(struct scheduler *s, struct sequence *q)
 }
 
 /* The next sequence to admit: fair between tenants, first come first served within one. */
-static struct sequence *next_candidate(struct scheduler *s)
+static struct sequence *next_candidate(struct scheduler *s, enum service_tier tier)
 {
     struct tenant *t;
-    while ((t = tenants_next(&s->tenants, s->epoch))) {
+    while ((t = tenants_next(&s->tenants, tier, s->epoch))) {
         for (struct sequence *q = t->head; q; q = q->next) {
             if (q->skip_epoch == s->epoch)
                 continue;
@@ -180,14 +190,14 @@ static bool admit(struct scheduler *s, struct sequence *q)
     scheduler_start_running(s, q);
     if (q->residency)
         q->residency->last_used_s = s->now_s;
-    s->tenants.last = q->tenant;
+    tenants_admitted(&s->tenants, q->tenant);
     if (!q->charged) { /* once: neither cached tokens nor those of a preemption are the tenant's cost */
         q->charged = true;
         q->usage.cached_tokens = q->n_computed;
         q->scheduled_s = s->now_s;
         s->prompt_tokens += (uint64_t)q->n_prompt;
         s->cached_tokens += (uint64_t)q->n_computed;
-        q->tenant->service += (uint64_t)VTC_INPUT_WEIGHT * (uint64_t)(q->n_prompt - q->n_computed);
+        tenants_charge(&s->tenants, q->tenant, (uint64_t)VTC_INPUT_WEIGHT * (uint64_t)(q->n_prompt - q->n_computed));
     }
     plan_rows(s, q);
     return true;
@@ -210,34 +220,68 @@ static void group_by_adapter(struct plan *p)
     }
 }
 
-/* A tenant waits in vain for a place or pages while another runs more than its share: the other's youngest sequence
- * makes way, one per plan. Strictly below and strictly above the share, so that nothing goes to and fro. */
-static void make_way(struct scheduler *s)
+/* Of the tiers that cost more and had more than they are due: the youngest sequence of the one that costs most. */
+static struct sequence *of_lower_tier(const struct scheduler *s, enum service_tier tier)
 {
-    const struct tenant *t = s->starved;
     struct sequence *victim = NULL;
-    s->starved = NULL;
-    if (!t || !t->n_waiting || s->n_running < 2)
-        return;
-    int32_t share = s->n_running / s->tenants.n_active;
+    for (struct sequence *q = s->tail; q; q = q->prev)
+        if (tier_cost(q->tier) > tier_cost(victim ? victim->tier : tier) &&
+            s->tenants.tier[q->tier].service > s->tenants.tier[tier].service)
+            victim = q;
+    return victim;
+}
+
+/* Of the tenants of a tier that run more than their share of its places: the youngest sequence of the one that runs
+ * most. Strictly below and strictly above the share, so that nothing goes to and fro. */
+static struct sequence *of_other_tenant(const struct scheduler *s, const struct tenant *t)
+{
+    const struct tier_line *l = &s->tenants.tier[t->tier];
+    struct sequence *victim = NULL;
+    int32_t share = l->n_running / l->n_active;
     if (share < 1)
         share = 1;
     for (struct sequence *q = s->tail; q && t->n_running < share; q = q->prev)
-        if (q->tenant->n_running > (victim ? victim->tenant->n_running : share))
+        if (q->tier == t->tier && q->tenant->n_running > (victim ? victim->tenant->n_running : share))
             victim = q;
+    return victim;
+}
+
+/* Whose turn it was waits in vain for a place or pages: somebody makes way, one per plan. */
+static void make_way(struct scheduler *s)
+{
+    const struct tenant *t = s->starved;
+    s->starved = NULL;
+    if (!t || !t->n_waiting)
+        return;
+    struct sequence *victim = of_lower_tier(s, t->tier);
+    if (!victim && s->n_running >= 2)
+        victim = of_other_tenant(s, t);
     if (victim)
         scheduler_preempt(s, victim);
 }
 
-/* Admits while there is room in the step. Who lacks a place or pages is not passed by others. */
-static void admit_waiting(struct scheduler *s)
+/* Admits while there is room in the step. Who lacks a place or pages is not passed by others: false then. */
+static bool admit_waiting(struct scheduler *s, enum service_tier tier)
 {
     struct sequence *q;
-    while (s->plan.n_rows < s->config.max_rows && s->n_waiting && (q = next_candidate(s)))
+    while (s->plan.n_rows < s->config.max_rows && s->n_waiting && (q = next_candidate(s, tier)))
         if (s->n_running == s->config.max_seqs || !admit(s, q)) {
             s->starved = q->tenant;
-            return;
+            return false;
         }
+    return true;
+}
+
+/* Tier by tier as they are due, so that a long prompt of one does not hold up the others' first tokens. */
+static void plan_prompts(struct scheduler *s)
+{
+    enum service_tier due[SERVICE_TIERS];
+    bool open = true;
+    tenants_tiers(&s->tenants, due);
+    for (int i = 0; i < SERVICE_TIERS; i++) {
+        plan_prefills(s, due[i]);
+        open = open && admit_waiting(s, due[i]);
+    }
 }
 
 const struct plan *scheduler_plan(struct scheduler *s, double now_s)
@@ -250,8 +294,7 @@ const struct plan *scheduler_plan(struct scheduler *s, double now_s)
     make_way(s);
     plan_decodes(s, true);
     plan_decodes(s, false);
-    plan_prefills(s);
-    admit_waiting(s);
+    plan_prompts(s);
     CHECK(p->n_items || !s->n_running);
     group_by_adapter(p);
     return p;

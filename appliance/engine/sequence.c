@@ -49,6 +49,8 @@ static int check_request(const struct engine_request *r, int32_t vocab, struct e
                            (int)r->prompt[i], (int)vocab);
     if (r->tenant && strlen(r->tenant) >= TENANT_NAME_BYTES)
         return err_set(e, OL_EINVAL, "engine", "a tenant's name has at most %d bytes", TENANT_NAME_BYTES - 1);
+    if ((unsigned)r->tier >= SERVICE_TIERS)
+        return err_set(e, OL_EINVAL, "engine", "%d is no service tier", (int)r->tier);
     return check_sampling(&r->sampling, vocab, e);
 }
 
@@ -98,6 +100,7 @@ int sequence_create(const struct engine_request *r, int32_t vocab, int32_t max_t
     s->sampling = r->sampling;
     s->sampling.bias = NULL;
     s->choice = r->choice;
+    s->tier = r->tier;
     s->adapter = r->adapter;
     s->on_token = r->on_token;
     s->on_end = r->on_end;

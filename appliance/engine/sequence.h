@@ -25,6 +25,7 @@ struct sequence {
     struct sampling sampling; /* .bias is owned */
     int32_t choice;
     char tenant_name[TENANT_NAME_BYTES];
+    enum service_tier tier;
     struct adapter *adapter;      /* reference held, or NULL */
     struct residency *residency;  /* the adapter's pages (borrowed from it), or NULL */
     bool (*on_token)(void *, const struct step_result *);

@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fault"))
 ZERO = "0x" + "00" * 32
 OWNER = "0x" + "d4" * 20
 KINDS = {"model": 3, "adapter": 4}
+TIERS = {"default": 0, "flex": 1, "priority": 2}
 MICRO = 10 ** 12  # 1e-6 of a coin in wei
 VOUCHER = {"Voucher": [{"name": "payer", "type": "address"}, {"name": "node", "type": "address"},
                        {"name": "ceiling", "type": "uint128"}, {"name": "requestHash", "type": "bytes32"}]}
@@ -111,7 +112,8 @@ class Wallet:
 class BilledNode(Node):
     """Keeps chainlited's folder, and its own state, over restarts of openlorad."""
 
-    def __init__(self, build, model, adapters=None, flags=(), patience=1.0, environment=None, chain_flags=()):
+    def __init__(self, build, model, adapters=None, flags=(), patience=1.0, environment=None, chain_flags=(),
+                 tiers=("flex",)):
         os.environ["OPENLORA_BUILD"] = str(build)
         from chainlited import Chainlited
         self.state = Path(tempfile.mkdtemp(prefix="openlora-billed-"))
@@ -121,19 +123,21 @@ class BilledNode(Node):
         self.content = {"model": hashlib.sha256(Path(model).read_bytes()).hexdigest()}
         self.environment = environment or {}
         self.build = Path(build)
+        self.tiers = tiers
         super().__init__(build, model, adapters, flags=["--billing-socket", self.chain.socket, "--billing-state",
                                                         self.state / "billing", *flags], patience=patience)
         (self.state / "billing").mkdir()
         self.keys_file = self.state / "billing/keys.json"
 
     def make_catalog(self):
-        """Rows for the model and all adapters: prices in the default tier, and in flex for the model."""
+        """Rows for the model and all adapters: prices in the default tier, and in others for the model."""
         node = self.chain.get("/v1/status")["node"]
         versions = [version_row("model", "model", self.content["model"])]
         for name in self.adapters:
             versions.append(version_row("adapter", name, self.adapter_hash(name), versions[0]["id"]))
         self.versions = {row["name"]: row for row in versions}
-        prices = [price_row(node, row["id"]) for row in versions] + [price_row(node, versions[0]["id"], 1, 2)]
+        prices = [price_row(node, row["id"]) for row in versions] + [
+            price_row(node, versions[0]["id"], TIERS[name], 2 + TIERS[name]) for name in self.tiers]
         self.prices = {row["id"]: row for row in prices}
         split = split_row()
         (self.chain.folder / "catalog.json").write_text(json.dumps(

@@ -13,7 +13,7 @@ import pytest
 from eth_account import Account
 from eth_utils import keccak
 
-from billed_node import BilledNode, bearer, decode, fee_of
+from billed_node import TIERS, BilledNode, bearer, decode, fee_of
 from node import wait_until
 from streaming import Stream
 
@@ -150,6 +150,38 @@ def test_service_tier(node, acme):
         status, _, raw = node.request("POST", COMPLETIONS, {**PROMPT, **options}, bearer(acme))
         error = json.loads(raw)["error"]
         assert status == 400 and error["param"] == "service_tier" and options["service_tier"] in error["message"]
+
+
+def test_tiers_under_load(make_billed):
+    """Two places, taken by flex: default overtakes it, priority both; everybody is answered, at the tier's price."""
+    with make_billed("--max-seqs", 2, adapters={}, tiers=("flex", "priority")) as node:
+        key, ended, bills = node.add_key("acme"), [], []
+
+        def ask(tier, tokens):
+            body = {**PROMPT, "max_tokens": tokens, "ignore_eos": True, "service_tier": tier}
+            status, _, raw = node.request("POST", COMPLETIONS, body, bearer(key))
+            ended.append(tier)
+            bills.append((status, tier, json.loads(raw)["usage"]))
+
+        threads = [threading.Thread(target=ask, args=("flex", 300)) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        assert wait_until(lambda: (node.metrics()["vllm:num_requests_running"], node.metrics()["vllm:num_requests_waiting"])
+                          == (2, 4), 20 * node.patience) is not None
+        for tier, n in (("default", 4), ("priority", 2)):
+            later = [threading.Thread(target=ask, args=(tier, 100)) for _ in range(n)]
+            threads += later
+            for thread in later:
+                thread.start()
+        for thread in threads:
+            thread.join()
+        last = {tier: len(ended) - 1 - ended[::-1].index(tier) for tier in TIERS}
+        assert last["priority"] < last["default"] < last["flex"], ended
+        assert ended.index("priority") < ended.index("flex"), ended
+        assert node.metrics()["vllm:num_preemptions_total"] >= 2
+        for status, tier, usage in bills:
+            assert status == 200 and node.prices[usage["openlora"]["price_id"]]["tier"] == TIERS[tier]
+            check_bill(node, usage["openlora"], usage, "length")
 
 
 # --- 402 ---

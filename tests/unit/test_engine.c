@@ -150,6 +150,28 @@ START_TEST(queue_is_bounded_and_drains)
 }
 END_TEST
 
+/* Flex leaves half of the queue to the others. */
+START_TEST(flex_fills_half_of_the_queue)
+{
+    enum { N = 12 };
+    struct fake_model m = {.step_ns = 500000};
+    struct err err;
+    struct engine *e = fake_open(&m, (struct engine_config){.max_seqs = 4, .max_queue = 6}, 64);
+    struct client *c[N];
+    for (int i = 0; i < N; i++) {
+        c[i] = client_new(20, 40);
+        c[i]->request.tier = i < 9 ? SERVICE_FLEX : SERVICE_DEFAULT;
+        ck_assert_int_eq(client_submit(c[i], e, &err), i < 7 || i >= 9 ? 0 : OL_EBUSY);
+    }
+    for (int i = 0; i < N; i++) {
+        if (i < 7 || i >= 9)
+            client_wait(c[i]);
+        client_free(c[i]);
+    }
+    close_all(e, &m);
+}
+END_TEST
+
 START_TEST(device_loss_ends_everything)
 {
     enum { N = 6 };
@@ -301,6 +323,7 @@ int main(void)
     tcase_add_test(t, choices_prefill_once);
     tcase_add_test(t, cancelling);
     tcase_add_test(t, queue_is_bounded_and_drains);
+    tcase_add_test(t, flex_fills_half_of_the_queue);
     tcase_add_test(t, device_loss_ends_everything);
     tcase_add_test(t, adapters_compete_for_pages);
     tcase_add_test(t, bad_adapter_fails_its_requests_only);

@@ -58,13 +58,14 @@ static void close_sched(void)
     scheduler_deinit(&sched);
 }
 
-static struct sequence *submit(const char *tenant, int32_t n_prompt, int32_t max_tokens, int adapter, int shared)
+static struct sequence *submit_tier(const char *tenant, enum service_tier tier, int32_t n_prompt, int32_t max_tokens,
+                                    int adapter, int shared)
 {
     static int32_t prompt[4096];
     struct sequence *q;
     for (int32_t i = 0; i < n_prompt; i++)
         prompt[i] = i < shared ? 1 : pick(VOCAB);
-    struct engine_request r = {.prompt = prompt, .n_prompt = n_prompt, .max_tokens = max_tokens, .tenant = tenant,
+    struct engine_request r = {.prompt = prompt, .n_prompt = n_prompt, .max_tokens = max_tokens, .tenant = tenant, .tier = tier,
                                .sampling = {.top_p = 1, .repetition = pick(3) ? 1 : 1.2f}};
     int32_t most = scheduler_max_total(&sched.config, adapter < 0 ? 0 : adapters[adapter].n_pages);
     EXPECT(n_prompt < most);
@@ -76,6 +77,11 @@ static struct sequence *submit(const char *tenant, int32_t n_prompt, int32_t max
     alive[n_alive++] = q;
     submitted++;
     return q;
+}
+
+static struct sequence *submit(const char *tenant, int32_t n_prompt, int32_t max_tokens, int adapter, int shared)
+{
+    return submit_tier(tenant, SERVICE_DEFAULT, n_prompt, max_tokens, adapter, shared);
 }
 
 static void end(struct sequence *q)
@@ -213,7 +219,8 @@ static void simulate(struct scheduler_config c, int steps, bool pressure)
         static const char *const tenants[] = {"a", "b", "c", ""};
         while (n_alive < MAX_ALIVE - 1 && pick(3)) {
             int adapter = pick(2) ? -1 : pick(MAX_ADAPTERS), shared = pick(2) ? 0 : pick(100);
-            submit(tenants[pick(4)], 1 + pick(pick(10) ? 60 : 200), 1 + pick(60), adapter, shared);
+            submit_tier(tenants[pick(4)], (enum service_tier)pick(SERVICE_TIERS), 1 + pick(pick(10) ? 60 : 200),
+                        1 + pick(60), adapter, shared);
         }
         if (n_alive && pick(4) == 0)
             end(alive[pick(n_alive)]);
@@ -372,6 +379,156 @@ START_TEST(light_tenant_gets_a_place)
 }
 END_TEST
 
+/* ---- Tiers ---- */
+
+static int32_t count_tier(enum service_tier tier)
+{
+    int32_t n = 0;
+    for (int i = 0; i < n_alive; i++)
+        n += alive[i]->tier == tier;
+    return n;
+}
+
+/* While every tier has work waiting, tokens are served 16 : 4 : 1. */
+START_TEST(tiers_share)
+{
+    static const char *const names[] = {"default", "flex", "priority"};
+    static const double due[] = {4, 1, 16};
+    open_sched((struct scheduler_config){.n_pages = 500, .max_context = 512, .max_seqs = 21, .max_rows = 64});
+    uint64_t begin[SERVICE_TIERS] = {0};
+    for (int i = 0; i < 4000; i++) {
+        for (int tier = 0; tier < SERVICE_TIERS; tier++)
+            while (sched.tenants.tier[tier].n_waiting < 4)
+                submit_tier(names[tier], (enum service_tier)tier, 40, 30, -1, 0);
+        if (i == 1000)
+            for (int tier = 0; tier < SERVICE_TIERS; tier++)
+                begin[tier] = sched.tenants.tier[tier].service;
+        step();
+    }
+    double served[SERVICE_TIERS];
+    for (int tier = 0; tier < SERVICE_TIERS; tier++)
+        served[tier] = (double)((sched.tenants.tier[tier].service - begin[tier]) / tier_cost((enum service_tier)tier));
+    for (int tier = 0; tier < SERVICE_TIERS; tier++) {
+        double part = served[tier] / served[SERVICE_FLEX];
+        ck_assert_msg(part > 0.9 * due[tier] && part < 1.1 * due[tier], "%s: %.2f of flex's", names[tier], part);
+        ck_assert(served[tier] > 1000);
+    }
+    while (n_alive)
+        end(alive[0]);
+    close_sched();
+}
+END_TEST
+
+/* Places taken by long flex answers: one of priority runs within three steps, in the place of a flex one, and one of
+ * default takes none of priority's. */
+START_TEST(priority_takes_a_place)
+{
+    open_sched((struct scheduler_config){.n_pages = 500, .max_context = 512, .max_seqs = 4, .max_rows = 64});
+    for (int i = 0; i < 10; i++)
+        submit_tier("batch", SERVICE_FLEX, 20, 400, -1, 0);
+    for (int i = 0; i < 10; i++)
+        step();
+    ck_assert_int_eq(sched.tenants.tier[SERVICE_FLEX].n_running, 4);
+    struct sequence *first = submit_tier("batch", SERVICE_PRIORITY, 30, 400, -1, 0); /* of the same tenant even */
+    for (int i = 0; i < 3; i++)
+        step();
+    ck_assert_int_eq(first->state, SEQ_RUNNING);
+    ck_assert_int_eq(sched.tenants.tier[SERVICE_FLEX].n_running, 3);
+    for (int i = 0; i < 8; i++)
+        submit_tier("web", SERVICE_DEFAULT, 30, 400, -1, 0);
+    for (int i = 0; i < 20; i++)
+        step();
+    ck_assert_int_eq(first->state, SEQ_RUNNING);
+    ck_assert_int_eq(first->usage.preemptions, 0);
+    ck_assert_int_ge(sched.tenants.tier[SERVICE_DEFAULT].n_running, 2);
+    while (n_alive)
+        end(alive[0]);
+    close_sched();
+}
+END_TEST
+
+/* A long prompt of flex does not hold up the first token of others: rows go to who is due, step by step. */
+START_TEST(long_prompt_of_flex_makes_way)
+{
+    open_sched((struct scheduler_config){.n_pages = 500, .max_context = 2048, .max_seqs = 4, .max_rows = 16});
+    struct sequence *slow = submit_tier("batch", SERVICE_FLEX, 1500, 5, -1, 0);
+    step();
+    struct sequence *quick = submit_tier("web", SERVICE_PRIORITY, 10, 5, -1, 0);
+    step();
+    ck_assert_int_eq(sequence_outputs(quick), 1);
+    ck_assert_int_lt(slow->n_computed, 100);
+    drain(400);
+    close_sched();
+}
+END_TEST
+
+/* A tier that was idle comes back level with the others, and not with what it saved. */
+START_TEST(returning_tier_is_lifted)
+{
+    open_sched((struct scheduler_config){.n_pages = 500, .max_context = 512, .max_seqs = 2, .max_rows = 64});
+    for (int i = 0; i < 20; i++)
+        submit_tier("web", SERVICE_DEFAULT, 50, 10, -1, 0);
+    for (int i = 0; i < 60; i++)
+        step();
+    for (int i = 0; i < 4; i++)
+        submit_tier("batch", SERVICE_FLEX, 50, 10, -1, 0);
+    ck_assert_uint_ge(sched.tenants.tier[SERVICE_FLEX].service, sched.tenants.tier[SERVICE_DEFAULT].service);
+    drain(2000);
+    struct sequence *again = submit_tier("web", SERVICE_PRIORITY, 10, 5, -1, 0); /* nobody waits: level with the last */
+    ck_assert_uint_ge(sched.tenants.tier[SERVICE_PRIORITY].service, sched.tenants.tier[SERVICE_FLEX].service);
+    ck_assert_ptr_nonnull(again);
+    drain(100);
+    close_sched();
+}
+END_TEST
+
+/* A growing sequence takes its page from a lower tier, even an older one, and never from a higher. */
+START_TEST(flex_gives_its_pages)
+{
+    open_sched((struct scheduler_config){.n_pages = 12, .max_context = 512, .max_seqs = 2, .max_rows = 64,
+                                         .no_prefix_cache = true});
+    struct sequence *flex = submit_tier("batch", SERVICE_FLEX, 60, 100, -1, 0);
+    step();
+    struct sequence *first = submit_tier("web", SERVICE_PRIORITY, 60, 100, -1, 0);
+    uint64_t id = first->id;
+    bool made_way = false;
+    for (bool there = true; there;) {
+        ck_assert_int_eq(first->usage.preemptions, 0);
+        made_way |= flex->usage.preemptions > 0;
+        step();
+        there = false;
+        for (int i = 0; i < n_alive; i++)
+            there |= alive[i]->id == id;
+    }
+    ck_assert(made_way);
+    drain(500);
+    close_sched();
+}
+END_TEST
+
+/* However much of the dearer tiers keeps coming, flex gets on, and is not put back for it again and again. */
+START_TEST(flex_is_not_starved)
+{
+    enum { MOST_PREEMPTIONS = 12 };
+    open_sched((struct scheduler_config){.n_pages = 60, .max_context = 512, .max_seqs = 4, .max_rows = 32});
+    for (int i = 0; i < 8; i++)
+        submit_tier("web", i % 2 ? SERVICE_DEFAULT : SERVICE_PRIORITY, 20, 30, -1, 0);
+    struct sequence *flex = submit_tier("batch", SERVICE_FLEX, 100, 50, -1, 0);
+    int32_t steps = 0;
+    for (; count_tier(SERVICE_FLEX); steps++) {
+        ck_assert_int_lt(steps, 3000);
+        ck_assert_int_le(flex->usage.preemptions, MOST_PREEMPTIONS);
+        while (n_alive < 30)
+            submit_tier("web", n_alive % 2 ? SERVICE_DEFAULT : SERVICE_PRIORITY, 20, 30, -1, 0);
+        step();
+    }
+    ck_assert_int_gt(steps, 50); /* and it did wait */
+    while (n_alive)
+        end(alive[0]);
+    close_sched();
+}
+END_TEST
+
 /* Idle time earns no credit: a tenant that comes late starts level with the one that was served meanwhile. */
 START_TEST(returning_tenant_is_lifted)
 {
@@ -460,6 +617,12 @@ int main(void)
     tcase_add_test(t, large_request_is_not_starved);
     tcase_add_test(t, flood_is_fair);
     tcase_add_test(t, light_tenant_gets_a_place);
+    tcase_add_test(t, tiers_share);
+    tcase_add_test(t, priority_takes_a_place);
+    tcase_add_test(t, long_prompt_of_flex_makes_way);
+    tcase_add_test(t, returning_tier_is_lifted);
+    tcase_add_test(t, flex_gives_its_pages);
+    tcase_add_test(t, flex_is_not_starved);
     tcase_add_test(t, returning_tenant_is_lifted);
     tcase_add_test(t, loading_adapter_blocks_nobody);
     tcase_add_test(t, same_prompts_prefill_once);
