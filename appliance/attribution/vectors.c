@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/file_replace.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,8 +18,9 @@ struct header {
     uint64_t seed;
     int32_t exponent;
     uint32_t n;
+    double clip_norm;
 };
-_Static_assert(sizeof(struct header) == 32 && sizeof(struct vectors_owner) == 24, "as they are in the file");
+_Static_assert(sizeof(struct header) == 40 && sizeof(struct vectors_owner) == 24, "as they are in the file");
 
 int vectors_owner_order(const struct vectors_owner *a, const struct vectors_owner *b)
 {
@@ -43,6 +45,8 @@ static int check_header(const struct header *h, size_t bytes, struct err *e)
                        h->dimensions, h->n_blocks, h->n);
     if (h->exponent < -VECTOR_MAX_EXPONENT || h->exponent > VECTOR_MAX_EXPONENT)
         return err_set(e, OL_EFORMAT, MODULE, "the scale 2^%d is out of range", h->exponent);
+    if (!isfinite(h->clip_norm) || !(h->clip_norm > 0))
+        return err_set(e, OL_EFORMAT, MODULE, "rows clipped to a norm of %g", h->clip_norm);
     if (bytes != file_bytes(h))
         return err_set(e, OL_EFORMAT, MODULE, "%zu bytes; its header asks for %zu", bytes, file_bytes(h));
     return OL_OK;
@@ -92,11 +96,10 @@ static int add_squares(struct vectors *v, struct err *e)
 
 int vectors_parse(const void *bytes, size_t n, struct vectors *out, struct err *e)
 {
-    const struct header *h = bytes;
     memset(out, 0, sizeof *out);
     CHECK((uintptr_t)bytes % 4 == 0);
-    struct header copy = {0}; /* the seed wants eight */
-    if (n < sizeof *h)
+    struct header copy = {0}; /* its seed wants a multiple of eight */
+    if (n < sizeof copy)
         return err_set(e, OL_EFORMAT, MODULE, "%zu bytes are no file of contributor vectors", n);
     memcpy(&copy, bytes, sizeof copy);
     int rc = check_header(&copy, n, e);
@@ -104,6 +107,7 @@ int vectors_parse(const void *bytes, size_t n, struct vectors *out, struct err *
         return rc;
     const uint32_t *dimensions = (const uint32_t *)((const char *)bytes + sizeof copy);
     out->exponent = copy.exponent;
+    out->clip_norm = copy.clip_norm;
     out->n = copy.n;
     out->owners = (const struct vectors_owner *)(dimensions + copy.n_blocks);
     out->values = (const int16_t *)(out->owners + copy.n);
@@ -140,10 +144,11 @@ void vectors_close(struct vectors *v)
     memset(v, 0, sizeof *v);
 }
 
-int vectors_write(const char *path, const struct sketch *s, int32_t exponent, const struct vectors_owner *owners,
-                  const int16_t *values, uint32_t n, struct err *e)
+int vectors_write(const char *path, const struct sketch *s, int32_t exponent, double clip_norm,
+                  const struct vectors_owner *owners, const int16_t *values, uint32_t n, struct err *e)
 {
-    struct header h = {.dimensions = s->dimensions, .n_blocks = s->n_blocks, .seed = s->seed, .exponent = exponent, .n = n};
+    struct header h = {.dimensions = s->dimensions, .n_blocks = s->n_blocks, .seed = s->seed, .exponent = exponent, .n = n,
+                       .clip_norm = clip_norm};
     struct buf out;
     struct vectors check;
     memcpy(h.magic, magic, sizeof magic);

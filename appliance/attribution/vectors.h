@@ -7,6 +7,7 @@
  *   8      seed of the sketch
  *   4      e: û stands for û·2^−e, −126 … 126
  *   4      n: contributors, 1 … VECTORS_MAX
+ *   8      the norm to which rows' gradients were clipped, float64, finite, > 0
  *   4·L    dimensions of each block, each ≥ 1, K in all
  *   24·n   of each contributor: index of the policy's Datanet (4), address (20); strictly ascending, no zero address
  *   2·n·K  û, int16, none −32,768
@@ -23,7 +24,12 @@
 
 #include <stdint.h>
 
-enum { VECTORS_MAX = 1 << 16, VECTOR_LIMIT = INT16_MAX, VECTOR_MAX_EXPONENT = 126, QUERY_EXPONENT = 15 };
+enum {
+    VECTORS_MAX = 1024, /* as many as may share an answer */
+    VECTOR_LIMIT = INT16_MAX,
+    VECTOR_MAX_EXPONENT = 126,
+    QUERY_EXPONENT = 15,
+};
 
 struct vectors_owner {
     uint32_t datanet; /* index into the policy's list */
@@ -33,6 +39,7 @@ struct vectors_owner {
 struct vectors {
     struct sketch sketch;
     int32_t exponent;
+    double clip_norm;
     uint32_t n;
     const struct vectors_owner *owners; /* (n), borrowed from the file */
     const int16_t *values;              /* (n, sketch.dimensions), borrowed from the file */
@@ -57,8 +64,8 @@ int query_quantize(const double *v, size_t n, int16_t *out, struct err *) __attr
 void query_hash(const int16_t *query, size_t n, uint8_t out[HASH_BYTES]);
 
 /* Writes the file in one step; owners and values as in struct vectors. OL_EINVAL: owners that a file must not have. */
-int vectors_write(const char *path, const struct sketch *, int32_t exponent, const struct vectors_owner *owners,
-                  const int16_t *values, uint32_t n, struct err *) __attribute__((warn_unused_result));
+int vectors_write(const char *path, const struct sketch *, int32_t exponent, double clip_norm,
+                  const struct vectors_owner *owners, const int16_t *values, uint32_t n, struct err *) __attribute__((warn_unused_result));
 
 int vectors_owner_order(const struct vectors_owner *a, const struct vectors_owner *b); /* <0, 0, >0 */
 

@@ -26,8 +26,8 @@ def tool(*words, given=b""):
 
 # ---- vectors.bin and the integers
 
-def vectors_bytes(owners, values, blocks, seed=7, exponent=3):
-    out = struct.pack("<8sIIQiI", b"OLVECTR1", sum(blocks), len(blocks), seed, exponent, len(owners))
+def vectors_bytes(owners, values, blocks, seed=7, exponent=3, clip=2.5):
+    out = struct.pack("<8sIIQiId", b"OLVECTR1", sum(blocks), len(blocks), seed, exponent, len(owners), clip)
     out += struct.pack(f"<{len(blocks)}I", *blocks)
     for datanet, address in owners:
         out += struct.pack("<I", datanet) + address
@@ -126,7 +126,7 @@ def test_division_is_pythons():
     assert [list(map(int, line.split())) for line in got] == [divide(*case) for case in cases]
 
 
-@pytest.mark.parametrize("fault", ["magic", "long", "short", "order", "twice", "zero", "value", "blocks"])
+@pytest.mark.parametrize("fault", ["magic", "long", "short", "order", "twice", "zero", "value", "blocks", "clip"])
 def test_bad_files_are_refused(tmp_path, fault):
     owners, values = [(0, b"a" * 20), (1, b"a" * 20)], [[1, 2, 3], [4, 5, 6]]
     if fault == "order":
@@ -137,7 +137,8 @@ def test_bad_files_are_refused(tmp_path, fault):
         owners[0] = (0, bytes(20))
     elif fault == "value":
         values[1][2] = -32768
-    data = bytearray(vectors_bytes(owners, values, [3, 0] if fault == "blocks" else [1, 2]))
+    data = bytearray(vectors_bytes(owners, values, [3, 0] if fault == "blocks" else [1, 2],
+                                   clip=float("nan") if fault == "clip" else 1.0))
     if fault == "magic":
         data[7] ^= 1
     elif fault == "long":

@@ -21,9 +21,9 @@ START_TEST(test_round_trip)
     close(mkstemp(path));
     sketch_init(&s, 99, 4, 9);
     ck_assert_uint_eq(s.dimensions, 8);
-    ck_assert_int_eq(vectors_write(path, &s, -5, owners, values, 3, NULL), 0);
+    ck_assert_int_eq(vectors_write(path, &s, -5, 0.75, owners, values, 3, NULL), 0);
     ck_assert_int_eq(vectors_open(path, &v, NULL), 0);
-    ck_assert(v.n == 3 && v.exponent == -5);
+    ck_assert(v.n == 3 && v.exponent == -5 && v.clip_norm == 0.75);
     ck_assert(v.sketch.seed == 99 && v.sketch.n_blocks == 4 && v.sketch.dimensions == 8);
     ck_assert_uint_eq(sketch_offset(&v.sketch, 3), 6);
     ck_assert_mem_eq(v.owners, owners, sizeof owners);
@@ -44,11 +44,13 @@ START_TEST(test_bad_vectors_are_not_written)
     int16_t values[4] = {1, 2, 3, INT16_MIN};
     struct sketch s;
     sketch_init(&s, 0, 1, 2);
-    ck_assert_int_eq(vectors_write(path, &s, 0, owners, values, 2, NULL), OL_EINVAL); /* −32,768 */
+    unlink(path);
+    ck_assert_int_eq(vectors_write(path, &s, 0, 1, owners, values, 2, NULL), OL_EINVAL); /* −32,768 */
     values[3] = 0;
-    ck_assert_int_eq(vectors_write(path, &s, 0, unordered, values, 2, NULL), OL_EINVAL);
-    ck_assert_int_eq(vectors_write(path, &s, 0, nobody, values, 2, NULL), OL_EINVAL);
-    ck_assert_int_eq(vectors_write(path, &s, 127, owners, values, 2, NULL), OL_EINVAL);
+    ck_assert_int_eq(vectors_write(path, &s, 0, 1, unordered, values, 2, NULL), OL_EINVAL);
+    ck_assert_int_eq(vectors_write(path, &s, 0, 1, nobody, values, 2, NULL), OL_EINVAL);
+    ck_assert_int_eq(vectors_write(path, &s, 127, 1, owners, values, 2, NULL), OL_EINVAL);
+    ck_assert_int_eq(vectors_write(path, &s, 0, 0, owners, values, 2, NULL), OL_EINVAL);
     ck_assert_int_ne(access(path, F_OK), 0);
 }
 END_TEST
