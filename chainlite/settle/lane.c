@@ -87,6 +87,8 @@ static int act(struct lane *l, struct err *e)
     int rc = watch_next(l, &batch, e);
     if (rc == OL_ENOTFOUND) {
         bool sent;
+        if (!l->quiet) /* what it would do may be on its way */
+            return 0;
         rc = publish_step(l, &sent, e);
         return rc || sent ? rc : finalise_step(l, e);
     }
@@ -99,10 +101,9 @@ static int act(struct lane *l, struct err *e)
     if (registered < batch.batch.count)
         return err_set(e, OL_EBUSY, "lane", "batch %llu waits: a row it names is not registered (any more)",
                        (unsigned long long)batch.batch.number);
-    bool claimed;
-    wei_t accepted_wei;
-    rc = claims_step(l, &batch, &claimed, &accepted_wei, e);
-    return rc || !claimed ? rc : submit_step(l, &batch, accepted_wei, e);
+    struct claimed claimed;
+    rc = claims_step(l, &batch, &claimed, e);
+    return rc || !claimed.decided ? rc : submit_step(l, &batch, &claimed, e);
 }
 
 static int step(struct lane *l, struct err *e)
@@ -128,6 +129,7 @@ int lane_step(struct lane *l, struct err *e)
     struct err local = {0};
     e = e ? e : &local;
     l->n_fresh = 0;
+    l->step_fees = (struct fees){0};
     pthread_mutex_lock(&l->mutex);
     if (l->retry)
         l->refused_until_ms = 0;

@@ -7,12 +7,15 @@
  * Invariants
  * 1. Every step begins by reading the chain's storage at a verified head and decides from that and the outbox alone:
  *    no memory of what was sent is needed, so a crash at any place is like none.
- * 2. A signed transaction is on disk before it is first sent. One nonce is in flight at a time: the account's, as
- *    proven. A transaction stored for it is sent again or replaced by one that pays more; never are two claims for the
- *    same money signed under two nonces of which both can still be mined: a gap before a stored transaction is filled
- *    with an empty one.
+ * 2. A signed transaction is on disk before it is first sent. What one step signs is in flight together, on nonces that
+ *    follow each other from the account's, as proven: all claims of a batch and, behind them, its submission; or prices.
+ *    Nothing new is signed before all of them are used up (but a batch behind prices). A stored transaction is sent again
+ *    or replaced by one that pays more; never are two claims for the same money signed under two nonces of which both can
+ *    still be mined: a gap before a stored transaction is filled with an empty one.
  * 3. A batch is on the chain when its slot holds its hash, whoever says what else. The time that the contract put into
- *    the batch is found by trying the seconds it can be.
+ *    the batch is found by trying the seconds it can be. A submission that is signed before its claims are mined holds
+ *    the claims hash that they come to when all are accepted: it is mined with these figures or reverts, and then the
+ *    batch is submitted again with what was paid.
  * 4. A claim was accepted when the payer's `claimed` moved by its amount.
  * 5. Recording never waits for the lane: they meet in the outbox only.
  *

@@ -3,7 +3,11 @@
  * Planned once, in one write, before the first is sent: per payer the escrow's `claimed` and balance at a verified
  * head, and the most of his receipts, in their order, that the balance covers. What it does not cover settles 0. A
  * claim is decided when `claimed` has moved by exactly its amount (paid), or when it was sent CLAIM_ATTEMPTS times, or cannot
- * succeed any more (its receipts settle 0, and a dead letter says why). */
+ * succeed any more (its receipts settle 0, and a dead letter says why).
+ *
+ * All chunks go out together, and the submission behind them before any is mined, for what they come to if the chain
+ * accepts them all: balance and ceiling of each are proven, so it does unless something moves in between. Then the
+ * Escrow's claims hash is another one, the submission reverts, and the next step goes on from what was really paid. */
 #include "chainlite/settle/lane_internal.h"
 
 #include "base/clock.h"
@@ -186,6 +190,7 @@ struct chunk {
     uint64_t batch;
     struct claim_row *row[CALL_MAX_CLAIMS];
     size_t n;
+    bool tried_before; /* one of them was sent already and not accepted */
 };
 
 static void put_attempts(struct outbox_write *w, void *user)
@@ -260,50 +265,103 @@ static int decide_receipt(void *user, const struct outbox_receipt *r)
     return 0;
 }
 
-/* Every claim is decided: what was paid says which receipts settle. */
+/* What was paid says which receipts settle. */
 static int decide(struct lane *l, struct outbox_batch *batch, const struct claim_rows *rows,
-                  const struct chain_account *accounts, wei_t *accepted_wei, struct err *e)
+                  const struct chain_account *accounts, struct claimed *out, struct err *e)
 {
     struct deciding d = {l, batch, rows, calloc(rows->n + 1, sizeof *d.left_wei)};
     const struct batch *b = &batch->batch;
     if (!d.left_wei)
         return err_set(e, OL_ENOMEM, "lane", "no memory for the payers of a batch");
-    *accepted_wei = 0;
+    out->accepted_wei = 0;
     for (size_t i = 0; i < rows->n; i++) {
         d.left_wei[i] = accounts[i].claimed_wei - rows->at[i].before_wei;
-        *accepted_wei += d.left_wei[i];
+        out->accepted_wei += d.left_wei[i];
     }
     memset(batch->unsettled, 0, sizeof batch->unsettled);
     int rc = outbox_receipts(l->outbox, b->epoch, b->first_sequence, b->count, decide_receipt, &d, e);
     free(d.left_wei);
+    out->decided = !rc;
     return rc;
 }
 
-/* Collects the next chunk of what is still to be claimed; c->n = 0: everything is decided. */
-static int next_chunk(struct lane *l, const struct claim_rows *rows, const struct chain_account *accounts,
-                      struct chunk *c, struct err *e)
+static int check_moves(uint64_t number, const struct claim_rows *rows, const struct chain_account *accounts,
+                       struct err *e)
 {
-    for (size_t i = 0; i < rows->n && c->n < l->config.claims_per_tx; i++) {
-        struct claim_row *row = &rows->at[i];
-        wei_t moved = accounts[i].claimed_wei - row->before_wei;
-        if (accounts[i].claimed_wei < row->before_wei || (moved && moved != row->claim.amount_wei))
+    for (size_t i = 0; i < rows->n; i++) {
+        wei_t moved = accounts[i].claimed_wei - rows->at[i].before_wei;
+        if (accounts[i].claimed_wei < rows->at[i].before_wei || (moved && moved != rows->at[i].claim.amount_wei))
             return err_set(e, OL_EBUSY, "lane",
                            "batch %llu: a payer's claimed amount moved by other than what was claimed",
-                           (unsigned long long)c->batch);
-        if (moved)
-            continue;
-        if (!hopeless(row, &accounts[i]))
-            c->row[c->n++] = row;
+                           (unsigned long long)number);
     }
     return 0;
 }
 
-int claims_step(struct lane *l, struct outbox_batch *batch, bool *done, wei_t *accepted_wei, struct err *e)
+/* Collects the next chunk of what is still to be claimed from row *at on, as if all of it were accepted from here. */
+static void next_chunk(const struct lane *l, const struct claim_rows *rows, struct chain_account *accounts, size_t *at,
+                       struct chunk *c, struct claimed *out)
+{
+    struct credit pairs[CALL_MAX_CLAIMS];
+    for (; *at < rows->n && c->n < l->config.claims_per_tx; ++*at) {
+        struct claim_row *row = &rows->at[*at];
+        struct chain_account *account = &accounts[*at];
+        if (account->claimed_wei != row->before_wei || hopeless(row, account))
+            continue;
+        memcpy(pairs[c->n].beneficiary, row->claim.payer, ADDRESS_BYTES);
+        pairs[c->n].cumulative_wei = row->claim.amount_wei;
+        account->claimed_wei += row->claim.amount_wei;
+        account->balance_wei -= row->claim.amount_wei;
+        out->collected_wei += row->claim.amount_wei;
+        c->tried_before = c->tried_before || row->attempts;
+        c->row[c->n++] = row;
+    }
+    if (c->n)
+        claims_hash_next(out->claims_hash, pairs, c->n, out->claims_hash);
+}
+
+/* Sends what is still to be claimed, as many chunks as one step may send. out->decided: every claim is, or is in flight
+ * for the first time, and nothing known speaks against it. One that was skipped before may be skipped again, so nothing
+ * is built on it. */
+static int send_chunks(struct lane *l, uint64_t number, const struct claim_rows *rows, struct chain_account *accounts,
+                       struct claimed *out, struct err *e)
+{
+    size_t at = 0;
+    bool tried_before = false;
+    for (int sent = 0; sent < LANE_MAX_BURST - 1; sent++) {
+        struct chunk c = {.batch = number};
+        next_chunk(l, rows, accounts, &at, &c, out);
+        if (!c.n)
+            break;
+        int rc = send_chunk(l, &c, (uint32_t)((c.row[0] - rows->at) / l->config.claims_per_tx), e);
+        if (rc)
+            return rc;
+        out->expected = true;
+        tried_before = tried_before || c.tried_before;
+    }
+    out->decided = at == rows->n && !tried_before;
+    return 0;
+}
+
+/* The batch's rows and their payers' accounts; owned. */
+static int load_rows(struct lane *l, uint64_t number, struct claim_rows *rows, struct chain_account **accounts,
+                     struct claimed *out, struct err *e)
+{
+    *accounts = NULL;
+    *out = (struct claimed){.collected_wei = l->chain.collected_wei};
+    memcpy(out->claims_hash, l->chain.claims_hash, sizeof out->claims_hash);
+    int rc = store_claims(l->outbox, number, rows, e);
+    if (!rc)
+        rc = accounts_of(l, rows->at, rows->n, accounts, e);
+    return rc ? rc : check_moves(number, rows, *accounts, e);
+}
+
+int claims_step(struct lane *l, struct outbox_batch *batch, struct claimed *out, struct err *e)
 {
     uint64_t planned = 0, number = batch->batch.number;
-    struct claim_rows rows;
-    struct chain_account *accounts = NULL;
-    *done = false;
+    struct claim_rows rows = {0};
+    struct chain_account *accounts;
+    *out = (struct claimed){0};
     int rc = outbox_meta_u64(l->outbox, "lane.planned", &planned, e);
     if (rc && rc != OL_ENOTFOUND)
         return rc;
@@ -313,20 +371,25 @@ int claims_step(struct lane *l, struct outbox_batch *batch, bool *done, wei_t *a
             return rc;
         crash_point(lane_planned);
     }
-    rc = store_claims(l->outbox, number, &rows, e);
-    if (rc)
-        return rc;
-    rc = accounts_of(l, rows.at, rows.n, &accounts, e);
-    struct chunk c = {.batch = number};
+    rc = load_rows(l, number, &rows, &accounts, out, e);
     if (!rc)
-        rc = next_chunk(l, &rows, accounts, &c, e);
-    if (!rc && c.n)
-        rc = send_chunk(l, &c, (uint32_t)((c.row[0] - rows.at) / l->config.claims_per_tx), e);
-    else if (!rc) {
-        rc = decide(l, batch, &rows, accounts, accepted_wei, e);
-        *done = !rc;
+        rc = send_chunks(l, number, &rows, accounts, out, e);
+    if (!rc && out->decided) {
+        rc = decide(l, batch, &rows, accounts, out, e);
         crash_point(lane_claimed);
     }
+    free(rows.at);
+    free(accounts);
+    return rc;
+}
+
+int claims_paid(struct lane *l, struct outbox_batch *batch, struct claimed *out, struct err *e)
+{
+    struct claim_rows rows = {0};
+    struct chain_account *accounts;
+    int rc = load_rows(l, batch->batch.number, &rows, &accounts, out, e);
+    if (!rc)
+        rc = decide(l, batch, &rows, accounts, out, e);
     free(rows.at);
     free(accounts);
     return rc;

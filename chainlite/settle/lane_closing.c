@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_ROWS = 4 * LIGHT_MAX_SLOTS, SUM_PER_STEP = 65536, PUBLISH_GAS = 150000, PUBLISH_LOOK_MS = 5000 };
+enum { MAX_ROWS = 4 * LIGHT_MAX_SLOTS, SUM_PER_STEP = 65536 };
 
 struct named_rows { /* ids in the order of their first mention, and the receipt that mentioned each first */
     uint8_t (*id)[32];
@@ -167,60 +167,4 @@ int closing_step(struct lane *l, struct err *e)
         lane_warn(l, "receipt %llu and those behind it wait: a version, price or split it names is not registered",
                   (unsigned long long)(first + registered));
     return registered ? close_batch(l, number, first, registered, e) : 0;
-}
-
-/* Our prices that the registry does not have: how many, and the first of them. Whoever offers them in the catalog wants
- * them to count, and nothing is promised at a price that is not registered. */
-static int find_missing(struct lane *l, struct row_price *out, size_t *missing, struct err *e)
-{
-    uint8_t(*ids)[32] = calloc(LIGHT_MAX_SLOTS, sizeof *ids);
-    struct row_price *prices = calloc(LIGHT_MAX_SLOTS, sizeof *prices);
-    bool registered[LIGHT_MAX_SLOTS];
-    size_t n = 0;
-    int rc = ids && prices ? 0 : err_set(e, OL_ENOMEM, "lane", "no memory for prices");
-    for (size_t i = 0; !rc && n < LIGHT_MAX_SLOTS && l->config.rows.nth_price(l->config.rows.user, i, &prices[n]); i++)
-        if (memcmp(prices[n].node, l->config.node, ADDRESS_BYTES) == 0)
-            price_id(&prices[n], ids[n]), n++;
-    if (!rc && n)
-        rc = chain_registered(l, (const uint8_t(*)[32])ids, n, registered, e);
-    *missing = 0;
-    for (size_t i = 0; !rc && i < n; i++)
-        if (!registered[i] && (*missing)++ == 0)
-            *out = prices[i];
-    free(ids);
-    free(prices);
-    return rc;
-}
-
-int publish_step(struct lane *l, bool *sent, struct err *e)
-{
-    struct row_price price;
-    size_t missing;
-    *sent = false;
-    if (!l->config.rows.nth_price || clock_unix_ms() < l->publish_again_ms)
-        return 0;
-    int rc = find_missing(l, &price, &missing, e);
-    if (!rc) {
-        pthread_mutex_lock(&l->mutex);
-        l->missing_prices = (int64_t)missing;
-        pthread_mutex_unlock(&l->mutex);
-    }
-    if (rc || !missing) {
-        l->publish_again_ms = clock_unix_ms() + PUBLISH_LOOK_MS;
-        return rc;
-    }
-    uint8_t data[4 + 9 * ABI_WORD_BYTES];
-    struct abi_writer w;
-    abi_writer_init(&w, data, sizeof data);
-    call_registry_publish_price(&w, &price);
-    CHECK(!w.failed);
-    struct lane_request r = {.purpose = TX_OTHER, .to = l->config.registry, .data = data, .len = w.len,
-                             .gas_bound = PUBLISH_GAS};
-    rc = lane_send(l, &r, e);
-    *sent = !rc;
-    if (rc != OL_EINVAL)
-        return rc;
-    l->publish_again_ms = clock_unix_ms() + LANE_BACKOFF_MS;
-    lane_warn(l, "a price cannot be published: %s", e->message);
-    return 0;
 }

@@ -5,6 +5,7 @@
 
 #include "chainlite/calls/calls.h"
 #include "chainlite/json/bundle.h"
+#include "chainlite/settle/fee_bump.h"
 #include "chainlite/settle/lane.h"
 
 #include <pthread.h>
@@ -14,6 +15,8 @@ enum {
     LANE_WARNINGS = 8,
     LANE_WARNING_BYTES = 200,
     CLAIM_ATTEMPTS = 2,
+    LANE_MAX_BURST = 16,      /* transactions signed in one step: what nodes keep of one account for sure */
+    LANE_MAX_FLIGHT = 64,     /* nonces tended in one step: more than one burst only after a reorg */
     LANE_BACKOFF_MS = 30000,  /* between tries of what the chain refuses */
 };
 
@@ -36,9 +39,15 @@ struct lane_request { /* a transaction to be */
     const uint8_t *data; /* borrowed */
     size_t len;
     uint64_t gas_bound;  /* when nobody can estimate */
+    bool after_others;   /* it works only after what this step sent before it: not to be estimated on its own */
     /* Rows that belong to it, in the same write as the transaction; may be NULL. */
     void (*also)(struct outbox_write *, void *user);
     void *user;
+};
+
+struct lane_sent { /* a nonce that this process handed to the endpoints, when the head was `head` */
+    uint64_t nonce, head;
+    bool sent;
 };
 
 struct lane {
@@ -50,8 +59,11 @@ struct lane {
 
     struct chain_state chain; /* of the step in progress */
     /* In flight, as far as this process sent it. Lost by a crash without harm: it is sent again. */
-    uint64_t sent_nonce, sent_head;
-    bool sent;
+    struct lane_sent sent[LANE_MAX_FLIGHT]; /* by nonce */
+    bool quiet;          /* nothing at all is in flight */
+    uint64_t next_nonce; /* of what is signed next in this step */
+    wei_t pledged_wei;   /* worst case of all that is in flight */
+    struct fees step_fees; /* asked for once in a step; cap 0: not yet */
     uint64_t missing_nonce; /* used up, and no receipt of ours found so far */
     unsigned missing_looks;
     char fresh[LANE_WARNINGS][LANE_WARNING_BYTES]; /* warnings of the step in progress */
@@ -99,26 +111,56 @@ int chain_accounts(struct lane *, const uint8_t (*payers)[ADDRESS_BYTES], size_t
 int chain_registered(struct lane *, const uint8_t (*ids)[32], size_t n, bool *out, struct err *);
 
 /* ---- lane_nonce.c */
-/* *idle: nothing is in flight, a new transaction may be sent. */
+/* *idle: nothing is in flight but what is of no batch (not even that: l->quiet); new transactions may be sent. */
 int nonce_step(struct lane *, bool *idle, struct err *);
-/* Signs, stores, sends. Only when idle. OL_EBUSY: not now (fees, limits, balance; a warning says which). OL_EINVAL: the
- * chain would refuse it, *e has the reason by name. */
+
+/* ---- lane_send.c */
+/* Signs, stores, sends with the next nonce. Only when idle; at most LANE_MAX_BURST in a step. OL_EBUSY: not now (fees,
+ * limits, balance; a warning says which). OL_EINVAL: the chain would refuse it, *e has the reason by name. */
 int lane_send(struct lane *, const struct lane_request *, struct err *);
+/* Stores a variant of a transaction, together with `also`, then sends it. row: purpose, batch, chunk, variant set. */
+int lane_put_and_publish(struct lane *, const struct tx *, struct outbox_tx *row,
+                         void (*also)(struct outbox_write *, void *), void *user, struct err *);
+int lane_publish(struct lane *, const uint8_t *raw, size_t len, uint64_t nonce, struct err *);
+bool lane_was_sent(struct lane *, uint64_t nonce, uint64_t *head);
+int lane_fees(struct lane *, struct fees *out, struct err *);
+/* OL_EBUSY when this worst case, in the place of `instead_wei` of those in flight, is over the day's limit or more than
+ * the key holds. */
+int lane_afford(struct lane *, wei_t worst_wei, wei_t instead_wei, struct err *);
+struct lane_spending { /* of a UTC day */
+    uint64_t day;
+    wei_t wei;
+};
+int lane_spending(struct lane *, struct lane_spending *out, struct err *);
+void lane_put_spending(struct outbox_write *, const struct lane_spending *);
 
 /* ---- watch.c */
 /* States of all batches that are not settled for good, from their slots at the three heads. */
 /* *foreign: one on the chain is not this outbox's. */
 int watch_batches(struct lane *, bool *foreign, struct err *);
+/* The second that the contract put into the batch of this slot; false: none makes it the batch's hash. */
+bool watch_find_time(const struct lane *, struct batch *, uint64_t not_before, const uint8_t slot[32]);
 /* The lowest batch that is not on the chain; OL_ENOTFOUND. */
 int watch_next(struct lane *, struct outbox_batch *out, struct err *);
 
 /* ---- lane_claims.c */
-/* Brings the batch's claims to the chain. *done: all of them are decided, batch->unsettled is final and *accepted_wei
- * is what was paid. */
-int claims_step(struct lane *, struct outbox_batch *batch, bool *done, wei_t *accepted_wei, struct err *);
+struct claimed { /* what the claims of a batch come to */
+    bool decided;          /* the figures below and batch->unsettled are those to submit */
+    bool expected;         /* … when all claims in flight are accepted */
+    wei_t accepted_wei;    /* paid for this batch */
+    wei_t collected_wei;   /* the Escrow's figures for the node afterwards */
+    uint8_t claims_hash[32];
+};
+/* Brings the batch's claims to the chain. */
+int claims_step(struct lane *, struct outbox_batch *batch, struct claimed *out, struct err *);
+/* What was paid for a batch that is the chain's last, by the accounts at the step's head. */
+int claims_paid(struct lane *, struct outbox_batch *batch, struct claimed *out, struct err *);
 
 /* ---- lane_submit.c */
-int submit_step(struct lane *, struct outbox_batch *batch, wei_t accepted_wei, struct err *);
+int submit_step(struct lane *, struct outbox_batch *batch, const struct claimed *, struct err *);
+/* The slot of the chain's last batch holds another hash than the outbox's newest submission of it: an earlier one that a
+ * reorg made valid? It is computed again from what was paid and stored, if it hashes to the slot; else OL_ENOTFOUND. */
+int submit_recover(struct lane *, struct outbox_batch *batch, const uint8_t slot[32], struct err *);
 int finalise_step(struct lane *, struct err *);
 int lane_trees(struct lane *, const struct outbox_batch *, struct outbox_batch *before, struct batch_trees *out,
                struct err *);
@@ -134,7 +176,8 @@ int closing_step(struct lane *, struct err *);
 /* How many of the receipts from `first` on (at most count) name rows that are all registered. */
 int registered_receipts(struct lane *, uint64_t first, uint64_t count, uint64_t *out, struct err *);
 
-/* Publishes a price of ours that the registry does not have. */
+/* ---- lane_publish.c */
+/* Publishes prices of ours that the registry does not have. */
 int publish_step(struct lane *, bool *sent, struct err *);
 
 /* ---- settle_store.c: what the lane keeps beside the outbox's tables */

@@ -1,15 +1,18 @@
-/* One key, one nonce: transactions from being signed to being used up; see lane.h, invariant 2.
+/* The node's nonces: transactions from being stored to being used up; see lane.h, invariant 2.
  *
- *   account's nonce n, as proven     rows at n                      what is done
+ *   account's nonce n, as proven     rows at n, n + 1, …            what is done
  *   ──────────────────────────────   ────────────────────────────   ──────────────────────────────────────────────
- *   n                                none, none above               idle: something new may be signed with n
+ *   n                                none, none above               idle: something new may be signed from n on
  *   n                                none, some above               a gap (a stranger's transaction left the chain):
  *                                                                   an empty transaction fills it
  *   n                                wanted                         sent (again); raised when it is not mined
  *   n                                no longer wanted, given up     replaced by an empty transaction
  *   > concluded                      below n: ours or a stranger's  concluded: gas and spending are booked
  *   < concluded                                                     a reorg: conclusions are taken back
- */
+ *
+ * The same is done for each nonce above n, up to the highest that is stored: what was signed together is tended
+ * together. Nothing new is signed before all of them are used up, but a batch behind what is of no batch (prices,
+ * finalise): no money is claimed by those. */
 #include "chainlite/settle/lane_internal.h"
 
 #include "base/clock.h"
@@ -26,15 +29,13 @@ enum {
     MAX_VARIANTS = 64,   /* of one nonce that are looked up */
     MISSING_LOOKS = 4,   /* steps to wait for a receipt before a nonce counts as used by a stranger */
     CONCLUDE_PER_STEP = 32,
-    PLAIN_GAS = 21000,
-    ESTIMATE_MARGIN_PERCENT = 25,
-    DAY_S = 86400
+    PLAIN_GAS = 21000
 };
 
-struct flight { /* what is stored for the account's nonce */
+struct flight { /* what is stored for one nonce */
     struct outbox_tx newest; /* raw: owned */
     uint8_t *raw;
-    bool found, higher;
+    bool found;
     bool no_memory;
     uint64_t nonce;
 };
@@ -42,10 +43,8 @@ struct flight { /* what is stored for the account's nonce */
 static int take_row(void *user, const struct outbox_tx *tx)
 {
     struct flight *f = user;
-    if (tx->nonce > f->nonce) {
-        f->higher = f->higher || tx->state < OUTBOX_TX_MINED;
-        return 0;
-    }
+    if (tx->nonce > f->nonce)
+        return 1;
     uint8_t *raw = realloc(f->raw, tx->raw_len);
     if (!raw) {
         f->no_memory = true;
@@ -58,191 +57,31 @@ static int take_row(void *user, const struct outbox_tx *tx)
     return 0;
 }
 
-static int load_flight(struct lane *l, struct flight *f, struct err *e)
+static int load_flight(struct lane *l, uint64_t nonce, struct flight *f, struct err *e)
 {
-    *f = (struct flight){.nonce = l->chain.nonce};
-    int rc = outbox_txs(l->outbox, f->nonce, take_row, f, e);
-    return f->no_memory ? err_set(e, OL_ENOMEM, "lane", "no memory for a transaction") : rc;
+    *f = (struct flight){.nonce = nonce};
+    int rc = outbox_txs(l->outbox, nonce, take_row, f, e);
+    return f->no_memory ? err_set(e, OL_ENOMEM, "lane", "no memory for a transaction") : rc > 0 ? 0 : rc;
 }
 
-/* ---- spending */
+static wei_t worst_case(const struct outbox_tx *tx) { return tx->fee_cap_wei * tx->gas_limit; }
 
-struct spending {
-    uint64_t day;
-    wei_t wei;
+struct flights { /* all that is stored from the account's nonce on */
+    uint64_t highest;
+    wei_t newest_wei, others_wei; /* worst cases: of the highest nonce's newest variant, of those below */
+    bool any, of_batches;
 };
 
-static int load_spending(struct lane *l, struct spending *out, struct err *e)
+static int sum_row(void *user, const struct outbox_tx *tx)
 {
-    uint8_t bytes[24];
-    uint64_t today = (uint64_t)clock_unix_ms() / 1000 / DAY_S;
-    *out = (struct spending){today, 0};
-    int rc = outbox_meta(l->outbox, "lane.spent", bytes, sizeof bytes, e);
-    if (rc == OL_ENOTFOUND)
-        return 0;
-    uint64_t day = 0;
-    for (int i = 0; i < 8; i++)
-        day = day << 8 | bytes[i];
-    if (!rc && day == today)
-        out->wei = wei_from_be16(bytes + 8);
-    return rc;
-}
-
-static void put_spending(struct outbox_write *w, const struct spending *s)
-{
-    uint8_t bytes[24];
-    for (int i = 0; i < 8; i++)
-        bytes[i] = (uint8_t)(s->day >> (56 - 8 * i));
-    wei_to_be16(s->wei, bytes + 8);
-    outbox_put_meta(w, "lane.spent", bytes, sizeof bytes);
-}
-
-/* OL_EBUSY when the worst case of this transaction is over the day's limit or more than the key holds. */
-static int afford(struct lane *l, uint64_t gas, wei_t cap_wei, struct err *e)
-{
-    struct spending s;
-    char need[WEI_TEXT_BYTES + 2], have[WEI_TEXT_BYTES + 2];
-    int rc = load_spending(l, &s, e);
-    if (rc)
-        return rc;
-    pthread_mutex_lock(&l->mutex);
-    l->spent_today_wei = s.wei;
-    pthread_mutex_unlock(&l->mutex);
-    wei_t worst = cap_wei * gas;
-    wei_format_coin(worst, need);
-    if (l->config.daily_limit_wei && s.wei + worst > l->config.daily_limit_wei) {
-        wei_format_coin(s.wei, have);
-        return err_set(e, OL_EBUSY, "lane", "the day's spending limit: %s spent, up to %s more needed; raise it",
-                       have, need);
-    }
-    if (worst > l->chain.balance_wei) {
-        wei_format_coin(l->chain.balance_wei, have);
-        return err_set(e, OL_EBUSY, "lane", "the node's key holds %s and may need %s for gas; send it more", have,
-                       need);
-    }
+    struct flights *f = user;
+    if (f->any && tx->nonce != f->highest)
+        f->others_wei += f->newest_wei;
+    f->newest_wei = worst_case(tx);
+    f->highest = tx->nonce;
+    f->any = true;
+    f->of_batches = f->of_batches || tx->purpose != TX_OTHER;
     return 0;
-}
-
-/* ---- signing and sending */
-
-static int publish(struct lane *l, const uint8_t *raw, size_t len, uint64_t nonce, struct err *e)
-{
-    struct send_result result;
-    int rc = sender_send(l->rpc, raw, len, &result, e);
-    l->sent = true;
-    l->sent_nonce = nonce;
-    l->sent_head = l->chain.head.number;
-    crash_point(lane_sent);
-    if (rc)
-        return rc; /* it may have arrived all the same: it is stored, and sent again */
-    switch (result.outcome) {
-    case SEND_REPLACEMENT_UNDERPRICED:
-    case SEND_UNDERPRICED:
-        l->sent_head = 0; /* raise it in the next step */
-        break;
-    case SEND_NO_FUNDS:
-        lane_warn(l, "the node's key cannot pay for its transactions; send it some of the chain's coin");
-        break;
-    case SEND_ACCEPTED:
-    case SEND_KNOWN:
-    case SEND_NONCE_LOW: /* mined, by this or another variant: the next step sees it */
-        break;
-    default:
-        for (size_t i = 0; i < result.n; i++)
-            if (result.of[i].outcome == result.outcome) {
-                lane_warn(l, "a transaction is refused (%s): %s", send_class_name(result.outcome),
-                          result.of[i].message);
-                break;
-            }
-    }
-    return 0;
-}
-
-/* Signs, stores and sends one variant. */
-static int put_and_publish(struct lane *l, const struct tx *tx, struct outbox_tx *row,
-                           void (*also)(struct outbox_write *, void *), void *user, struct err *e)
-{
-    size_t cap = tx_max_bytes(tx->data_len), len = 0;
-    if (cap > OUTBOX_MAX_TX_BYTES)
-        return err_set(e, OL_ELIMIT, "lane", "a transaction of %zu bytes", cap);
-    uint8_t *raw = malloc(cap);
-    struct outbox_write *w = NULL;
-    if (!raw)
-        return err_set(e, OL_ENOMEM, "lane", "no memory for a transaction");
-    int rc = l->config.sign(l->config.sign_user, tx, raw, cap, &len, row->hash, e);
-    if (!rc)
-        rc = outbox_begin(l->outbox, &w, e);
-    if (!rc) {
-        row->nonce = tx->nonce;
-        row->state = OUTBOX_TX_SIGNED;
-        row->gas_limit = tx->gas_limit;
-        row->tip_wei = tx->tip_wei;
-        row->fee_cap_wei = tx->fee_cap_wei;
-        row->signed_ms = (uint64_t)clock_unix_ms();
-        row->raw = raw;
-        row->raw_len = len;
-        outbox_put_tx(w, row);
-        if (also)
-            also(w, user);
-        rc = outbox_commit(w, e);
-    }
-    if (!rc) {
-        crash_point(lane_stored);
-        rc = publish(l, raw, len, tx->nonce, e);
-    }
-    free(raw);
-    return rc;
-}
-
-static int suggested_fees(struct lane *l, struct fees *out, struct err *e)
-{
-    struct fee_suggestion s;
-    int rc = sender_fees(l->rpc, &l->chain.head, &l->config.fees, &s, e);
-    *out = (struct fees){s.tip_wei, s.fee_cap_wei};
-    return rc == OL_ELIMIT ? err_set(e, OL_EBUSY, "lane", "gas is dearer than fees.max_fee allows; waiting") : rc;
-}
-
-/* An estimate, or the caller's bound when nobody answers. OL_EINVAL: it would revert. */
-static int estimate(struct lane *l, const struct lane_request *r, uint64_t *gas, struct err *e)
-{
-    struct sender_call call = {.data = r->data, .data_len = r->len};
-    struct gas_estimate g;
-    char why[CALL_ERROR_BYTES];
-    memcpy(call.from, l->config.node, ADDRESS_BYTES);
-    memcpy(call.to, r->to, ADDRESS_BYTES);
-    int rc = sender_estimate_gas(l->rpc, &call, ESTIMATE_MARGIN_PERCENT, LANE_MAX_GAS, &g, e);
-    if (rc == OL_EIO) {
-        *gas = r->gas_bound;
-        return 0;
-    }
-    if (rc)
-        return rc;
-    if (g.reverts) {
-        call_error_text(g.revert_data[0] ? g.revert_data : g.why, why);
-        return err_set(e, OL_EINVAL, "lane", "%s", why);
-    }
-    *gas = g.gas;
-    return 0;
-}
-
-int lane_send(struct lane *l, const struct lane_request *r, struct err *e)
-{
-    struct fees fees;
-    struct tx tx = {.chain_id = l->config.rpc.chain_id, .nonce = l->chain.nonce, .data = r->data, .data_len = r->len};
-    struct outbox_tx row = {.purpose = (uint8_t)r->purpose, .batch_number = r->batch_number, .chunk = r->chunk};
-    memcpy(tx.to, r->to, ADDRESS_BYTES);
-    int rc = estimate(l, r, &tx.gas_limit, e);
-    if (!rc)
-        rc = suggested_fees(l, &fees, e);
-    if (!rc)
-        rc = afford(l, tx.gas_limit, fees.cap_wei, e);
-    if (rc)
-        return rc;
-    tx.tip_wei = fees.tip_wei;
-    tx.fee_cap_wei = fees.cap_wei;
-    log_line(LOG_INFO, "lane", "sending nonce %llu: purpose %d, batch %llu, gas %llu", (unsigned long long)tx.nonce,
-             (int)r->purpose, (unsigned long long)r->batch_number, (unsigned long long)tx.gas_limit);
-    return put_and_publish(l, &tx, &row, r->also, r->user, e);
 }
 
 /* ---- what is in flight */
@@ -253,9 +92,11 @@ static bool wanted(struct lane *l, const struct outbox_tx *tx)
 {
     if (tx->state == OUTBOX_TX_REPLACED)
         return false; /* its work was given to a later nonce */
+    struct outbox_batch b;
+    if (tx->purpose == TX_SUBMIT) /* not when a later submission of this batch holds other figures */
+        return outbox_batch(l->outbox, tx->batch_number, &b, NULL) == 0 && b.nonce == tx->nonce;
     if (tx->purpose != TX_CLAIM)
         return true;
-    struct outbox_batch b;
     return outbox_batch(l->outbox, tx->batch_number, &b, NULL) == 0 && b.state <= BATCH_SUBMITTED &&
            b.batch.epoch == l->chain.epoch && !l->chain.frozen && b.batch.number == l->chain.last + 1;
 }
@@ -266,16 +107,16 @@ static int replace(struct lane *l, const struct flight *f, bool empty, struct er
     struct fees suggested, fees, old = {f->newest.tip_wei, f->newest.fee_cap_wei};
     struct tx tx;
     uint8_t sender[ADDRESS_BYTES], hash[HASH_BYTES];
-    int rc = suggested_fees(l, &suggested, e);
+    int rc = lane_fees(l, &suggested, e);
     if (rc == OL_EBUSY) { /* dearer than we may pay: the old one waits, published again in case it was dropped */
         lane_warn(l, "%s", e->message);
-        return publish(l, f->raw, f->newest.raw_len, f->nonce, e);
+        return lane_publish(l, f->raw, f->newest.raw_len, f->nonce, e);
     }
     if (rc)
         return rc;
     if (fee_bump(&old, &suggested, l->config.fees.max_fee_wei, &fees) == BUMP_CAPPED) {
         lane_warn(l, "nonce %llu waits at the highest fee allowed", (unsigned long long)f->nonce);
-        return publish(l, f->raw, f->newest.raw_len, f->nonce, e);
+        return lane_publish(l, f->raw, f->newest.raw_len, f->nonce, e);
     }
     rc = tx_parse(f->raw, f->newest.raw_len, l->config.secp, &tx, sender, hash, e);
     if (rc)
@@ -288,39 +129,42 @@ static int replace(struct lane *l, const struct flight *f, bool empty, struct er
     }
     tx.tip_wei = fees.tip_wei;
     tx.fee_cap_wei = fees.cap_wei;
-    rc = afford(l, tx.gas_limit, tx.fee_cap_wei, e);
+    rc = lane_afford(l, tx.fee_cap_wei * tx.gas_limit, worst_case(&f->newest), e);
     if (rc == OL_EBUSY) {
         lane_warn(l, "%s", e->message);
-        return publish(l, f->raw, f->newest.raw_len, f->nonce, e);
+        return lane_publish(l, f->raw, f->newest.raw_len, f->nonce, e);
     }
     if (rc)
         return rc;
+    l->pledged_wei += tx.fee_cap_wei * tx.gas_limit - worst_case(&f->newest);
     struct outbox_tx row = f->newest;
     row.variant++;
     row.purpose = empty ? TX_FILL_NONCE : f->newest.purpose;
     row.block_number = row.gas_used = 0;
     row.gas_paid_wei = 0;
     log_line(LOG_INFO, "lane", "replacing nonce %llu%s", (unsigned long long)f->nonce, empty ? " by nothing" : "");
-    return put_and_publish(l, &tx, &row, NULL, NULL, e);
+    return lane_put_and_publish(l, &tx, &row, NULL, NULL, e);
 }
 
-static int fill_gap(struct lane *l, struct err *e)
+static int fill_gap(struct lane *l, uint64_t nonce, struct err *e)
 {
     struct lane_request nothing = {
         .purpose = TX_FILL_NONCE, .to = l->config.node, .gas_bound = PLAIN_GAS, .data = (const uint8_t *)""};
-    lane_warn(l, "nonce %llu is free below one that was signed: filled", (unsigned long long)l->chain.nonce);
+    lane_warn(l, "nonce %llu is free below one that was signed: filled", (unsigned long long)nonce);
+    l->next_nonce = nonce;
     return lane_send(l, &nothing, e);
 }
 
 static int tend(struct lane *l, const struct flight *f, struct err *e)
 {
     bool is_wanted = wanted(l, &f->newest);
-    bool sent = l->sent && l->sent_nonce == f->nonce;
+    uint64_t sent_head;
+    bool sent = lane_was_sent(l, f->nonce, &sent_head);
     if (!is_wanted && f->newest.purpose != TX_FILL_NONCE)
         return replace(l, f, true, e);
     if (!sent) /* stored before a crash, or fallen out of the chain */
-        return publish(l, f->raw, f->newest.raw_len, f->nonce, e);
-    if (l->chain.head.number >= l->sent_head + l->config.bump_blocks)
+        return lane_publish(l, f->raw, f->newest.raw_len, f->nonce, e);
+    if (l->chain.head.number >= sent_head + l->config.bump_blocks)
         return replace(l, f, false, e);
     return 0;
 }
@@ -365,14 +209,14 @@ static int rewrite_row(void *user, const struct outbox_tx *tx)
 /* Books a nonce that is used up: by `mined`, or by a stranger (NULL). */
 static int book(struct lane *l, const struct variants *v, const struct outbox_tx *mined, struct err *e)
 {
-    struct spending s;
+    struct lane_spending s;
     struct outbox_batch batch;
     struct rewrite r = {.row = mined ? *mined : v->row[v->n - 1]};
     bool again = r.row.state == OUTBOX_TX_MINED && mined; /* booked before a reorg */
     r.row.state = mined ? OUTBOX_TX_MINED : OUTBOX_TX_REPLACED;
     bool of_batch = mined && !again && r.row.batch_number &&
                     outbox_batch(l->outbox, r.row.batch_number, &batch, NULL) == 0;
-    int rc = load_spending(l, &s, e);
+    int rc = lane_spending(l, &s, e);
     if (!rc)
         rc = outbox_begin(l->outbox, &r.w, e);
     if (rc)
@@ -389,7 +233,7 @@ static int book(struct lane *l, const struct variants *v, const struct outbox_tx
     }
     if (mined && !again) {
         s.wei += r.row.gas_paid_wei;
-        put_spending(r.w, &s);
+        lane_put_spending(r.w, &s);
     }
     outbox_put_meta_u64(r.w, "lane.concluded", v->nonce + 1);
     return outbox_commit(r.w, e);
@@ -469,21 +313,33 @@ static int conclude_all(struct lane *l, bool *wait, struct err *e)
     return rc;
 }
 
-int nonce_step(struct lane *l, bool *idle, struct err *e)
+static int tend_nonce(struct lane *l, uint64_t nonce, struct err *e)
 {
     struct flight f;
+    int rc = load_flight(l, nonce, &f, e);
+    if (!rc)
+        rc = f.found ? tend(l, &f, e) : fill_gap(l, nonce, e);
+    free(f.raw);
+    return rc;
+}
+
+int nonce_step(struct lane *l, bool *idle, struct err *e)
+{
+    struct flights f = {0};
     bool wait;
     *idle = false;
     int rc = conclude_all(l, &wait, e);
     if (rc || wait)
         return rc;
-    rc = load_flight(l, &f, e);
-    if (!rc && f.found)
-        rc = tend(l, &f, e);
-    else if (!rc && f.higher)
-        rc = fill_gap(l, e);
-    else
-        *idle = !rc;
-    free(f.raw);
+    rc = outbox_txs(l->outbox, l->chain.nonce, sum_row, &f, e);
+    if (rc)
+        return rc;
+    l->pledged_wei = f.others_wei + f.newest_wei;
+    l->quiet = !f.any;
+    *idle = !f.of_batches && (!f.any || f.highest - l->chain.nonce < LANE_MAX_BURST);
+    for (uint64_t nonce = l->chain.nonce; f.any && !rc && nonce <= f.highest && nonce - l->chain.nonce < LANE_MAX_FLIGHT;
+         nonce++)
+        rc = tend_nonce(l, nonce, e);
+    l->next_nonce = f.any ? f.highest + 1 : l->chain.nonce; /* a filled gap lies below */
     return rc;
 }

@@ -54,7 +54,8 @@ static json_t *own_json(struct lane *l)
                      number_json(c->finalised), "nonce", number_json(c->nonce), "frozen", c->frozen, "bond_wei",
                      wei_json(c->bond_wei), "unfinalised_wei", wei_json(c->collected_wei - c->finalised_cumulative_wei),
                      "collected_wei", wei_json(c->collected_wei), "gas_balance_wei", wei_json(c->balance_wei),
-                     "spent_today_wei", wei_json(l->spent_today_wei), "missing_prices", (json_int_t)l->missing_prices, "refusal", l->refusal, "warnings", warnings);
+                     "spent_today_wei", wei_json(l->spent_today_wei), "missing_prices",
+                     (json_int_t)l->missing_prices, "refusal", l->refusal, "warnings", warnings);
 }
 
 /* How many batches like the last ones the gas balance pays for; 0 when none tells. */

@@ -1,4 +1,4 @@
-/* Submitting a batch once its claims are decided, and finalising; see lane.h. */
+/* Submitting a batch once its claims are decided or on their way, and finalising; see lane.h. */
 #include "chainlite/settle/lane_internal.h"
 
 #include "base/clock.h"
@@ -25,6 +25,7 @@ struct submission {
     struct outbox_batch before; /* the node's batch before; zero before its first */
     struct batch_trees trees;
     size_t old_pieces;
+    const struct claimed *claimed;
 };
 
 /* Trees of a batch from the outbox; before: out, the node's batch before (zero before its first). */
@@ -57,9 +58,25 @@ static int build(struct submission *s, struct err *e)
     if (number > 1)
         batch_hash(&s->before.batch, b->previous);
     memcpy(b->node, l->config.node, ADDRESS_BYTES);
-    memcpy(b->claims_hash, l->chain.claims_hash, 32);
+    memcpy(b->claims_hash, s->claimed->claims_hash, 32);
     b->settled_cumulative_wei = s->before.batch.settled_cumulative_wei + b->settled_total_wei;
     b->submitted_at = 0;
+    return 0;
+}
+
+struct letters {
+    struct outbox_write *w;
+    const struct outbox_batch *batch;
+};
+
+/* Takes back what was said of a receipt before its payer's money arrived. */
+static int drop_paid(void *user, const struct outbox_dead *d)
+{
+    struct letters *l = user;
+    const struct batch *b = &l->batch->batch;
+    if (d->epoch == b->epoch && d->sequence >= b->first_sequence && d->sequence - b->first_sequence < b->count &&
+        batch_settles(l->batch, d->sequence))
+        outbox_drop_dead(l->w, d->epoch, d->sequence);
     return 0;
 }
 
@@ -68,6 +85,10 @@ static void put_submitted(struct outbox_write *w, void *user)
     const struct submission *s = user;
     outbox_put_batch(w, s->batch);
     store_put_credits(w, s->batch->batch.number, s->trees.credit, s->trees.n_credits, s->old_pieces);
+    struct letters letters = {w, s->batch};
+    /* A letter too many misleads; it does not lose anything. */
+    if (outbox_deads(s->lane->outbox, drop_paid, &letters, NULL))
+        return;
 }
 
 static int send_submission(struct submission *s, struct err *e)
@@ -80,7 +101,7 @@ static int send_submission(struct submission *s, struct err *e)
     CHECK(!w.failed);
     s->batch->state = BATCH_SUBMITTED;
     s->batch->submitted_ms = (uint64_t)clock_unix_ms();
-    s->batch->nonce = l->chain.nonce;
+    s->batch->nonce = l->next_nonce;
     s->old_pieces = store_credit_pieces(l->outbox, s->batch->batch.number);
     struct lane_request r = {.purpose = TX_SUBMIT,
                              .batch_number = s->batch->batch.number,
@@ -88,32 +109,71 @@ static int send_submission(struct submission *s, struct err *e)
                              .data = data,
                              .len = w.len,
                              .gas_bound = SUBMIT_GAS,
+                             .after_others = s->claimed->expected,
                              .also = put_submitted,
                              .user = s};
     return lane_send(l, &r, e);
 }
 
-int submit_step(struct lane *l, struct outbox_batch *batch, wei_t accepted_wei, struct err *e)
+/* Whether Settlement can be told now what it accepts only after the claims in flight. What it would refuse for another
+ * reason waits until it can be asked by an estimate, which has the reason by name. */
+static bool foreseen(const struct lane *l, const struct batch *b)
 {
-    struct submission s = {.lane = l, .batch = batch};
+    return l->chain.bond_wei >= b->settled_cumulative_wei - l->chain.finalised_cumulative_wei;
+}
+
+int submit_step(struct lane *l, struct outbox_batch *batch, const struct claimed *claimed, struct err *e)
+{
+    struct submission s = {.lane = l, .batch = batch, .claimed = claimed};
     const struct batch *b = &batch->batch;
     int rc = build(&s, e);
-    if (!rc && (b->settled_total_wei != accepted_wei || b->settled_cumulative_wei != l->chain.collected_wei)) {
+    if (!rc &&
+        (b->settled_total_wei != claimed->accepted_wei || b->settled_cumulative_wei != claimed->collected_wei)) {
         err_set(e, OL_EINVAL, "lane",
                 "the Escrow has collected other than this outbox claimed: the node's key was used elsewhere; open a "
                 "new epoch with `openlora chain new-epoch`");
         rc = refused(l, b->number, "escrow_mismatch", e);
     }
-    if (!rc)
+    if (!rc && (!claimed->expected || foreseen(l, b))) {
         rc = batch_body_write(l->bodies, l->outbox, &l->config.rows, batch, &s.trees, batch->batch.body_hash, e);
-    if (!rc) {
-        crash_point(lane_body);
-        rc = send_submission(&s, e);
+        if (!rc) {
+            crash_point(lane_body);
+            rc = send_submission(&s, e);
+        }
         if (rc == OL_EINVAL)
             rc = refused(l, b->number, "submit_refused", e);
     }
     batch_trees_deinit(&s.trees);
     return rc;
+}
+
+int submit_recover(struct lane *l, struct outbox_batch *batch, const uint8_t slot[32], struct err *e)
+{
+    struct claimed claimed;
+    struct outbox_batch found = *batch;
+    struct submission s = {.lane = l, .batch = &found, .claimed = &claimed};
+    struct outbox_write *w;
+    if (batch->batch.number != l->chain.last || !batch->submitted_ms)
+        return OL_ENOTFOUND; /* later claims moved the accounts on; or nothing was submitted from here */
+    int rc = claims_paid(l, &found, &claimed, e);
+    if (!rc)
+        rc = build(&s, e);
+    if (!rc)
+        rc = batch_body_write(l->bodies, l->outbox, &l->config.rows, &found, &s.trees, found.batch.body_hash, e);
+    if (!rc && !watch_find_time(l, &found.batch, s.before.batch.submitted_at, slot))
+        rc = OL_ENOTFOUND;
+    if (!rc)
+        rc = outbox_begin(l->outbox, &w, e);
+    if (!rc) {
+        *batch = found;
+        s.old_pieces = store_credit_pieces(l->outbox, found.batch.number);
+        put_submitted(w, &s);
+        rc = outbox_commit(w, e);
+        lane_warn(l, "batch %llu: an earlier submission of it is on the chain after a reorg",
+                  (unsigned long long)found.batch.number);
+    }
+    batch_trees_deinit(&s.trees);
+    return rc == OL_EBUSY ? OL_ENOTFOUND : rc;
 }
 
 struct mature {

@@ -6,7 +6,8 @@
  *   empty                   unsafe or higher     closed (reorg: done again), or voided when the node is frozen or in
  *                                                a later epoch
  *   empty                   closed, submitted    as it was; dead when its epoch is over
- *   another hash            anything             foreign: the key is used elsewhere, or the outbox is an old one */
+ *   another hash            anything             an earlier submission of it after a reorg: computed again; else
+ *                                                foreign: the key is used elsewhere, or the outbox is an old one */
 #include "chainlite/settle/lane_internal.h"
 
 #include "base/clock.h"
@@ -53,7 +54,7 @@ static int read_slots(struct watching *w, const struct light_head *head, int whi
 }
 
 /* The second that the contract's clock stood at: blocks' timestamps without pauses, so at most the head's. */
-static bool find_time(const struct lane *l, struct batch *b, uint64_t not_before, const uint8_t slot[32])
+bool watch_find_time(const struct lane *l, struct batch *b, uint64_t not_before, const uint8_t slot[32])
 {
     uint64_t newest = l->chain.head.timestamp, hash_bound = newest > MAX_CLOCK_LAG_S ? newest - MAX_CLOCK_LAG_S : 0;
     uint64_t oldest = not_before > hash_bound ? not_before : hash_bound;
@@ -146,10 +147,12 @@ static int look_at(struct watching *w, struct watched *b, const struct batch *pr
     struct outbox_batch was = *row;
     if (previous)
         batch_hash(previous, row->batch.previous);
-    if (!find_time(l, &row->batch, previous ? previous->submitted_at : 0, b->slot[0])) {
+    if (!watch_find_time(l, &row->batch, previous ? previous->submitted_at : 0, b->slot[0])) {
         *row = was;
-        *foreign = true;
-        return 0;
+        int rc = submit_recover(l, row, b->slot[0], e);
+        *foreign = rc == OL_ENOTFOUND;
+        if (rc)
+            return *foreign ? 0 : rc;
     }
     row->state = proven_state(w, b);
     if (row->state == was.state && memcmp(&row->batch, &was.batch, sizeof was.batch) == 0)

@@ -25,6 +25,7 @@ class Node:
     """A node with payers on a devnet, and the books that must balance in the end."""
 
     def __init__(self, net, folder, payers=3, funded=None, **options):
+        options = {"claims_per_tx": 2} | options  # several chunks of claims and the submission in flight together
         self.net, self.folder, self.options = net, folder, options
         self.lane = Lane(net, folder, **options)
         self.payers = self.lane.ask(f"payers {payers}")["payers"]
@@ -228,6 +229,119 @@ def test_reorg_between_claims_and_submission(rounds):
         net.reorg(12)
         assert net.collected() < claimed  # the claims are gone from the chain
         node.restart()
+        assert node.settle()
+        node.check_books()
+        node.close()
+
+
+def pooled(net):
+    """The node's transactions that wait to be mined, by nonce: (nonce, hash, whether it submits a batch)."""
+    waiting = net.call("txpool_content")["pending"]
+    txs = [tx for sender, by_nonce in waiting.items() if sender.lower() == NODE for tx in by_nonce.values()]
+    return sorted((int(tx["nonce"], 16), tx["hash"], tx["to"].lower() == net.address["Settlement"].lower()) for tx in txs)
+
+
+def wait_for_burst(node, n):
+    """Until n transactions wait, the last of which is the submission."""
+    assert node.until(lambda: len(pooled(node.net)) == n and pooled(node.net)[-1][2], "no burst", mine=False)
+    return pooled(node.net)
+
+
+def node_receipts(net, block="latest"):
+    """(succeeded, submits) of the node's transactions in a block."""
+    txs = net.call("eth_getBlockByNumber", block, True)["transactions"]
+    return [(net.call("eth_getTransactionReceipt", tx["hash"])["status"] == "0x1",
+             tx["to"].lower() == net.address["Settlement"].lower()) for tx in txs if tx["from"].lower() == NODE]
+
+
+def test_claims_and_submission_in_one_block(rounds):
+    for net, folder in rounds():
+        node = Node(net, folder, payers=7, claims_per_tx=3)
+        node.record(3)
+        assert node.settle()
+        net.call("evm_setAutomine", False)
+        node.record(60)
+        wait_for_burst(node, 4)
+        net.anvil.mine()
+        assert node_receipts(net) == [(True, False)] * 3 + [(True, True)]
+        net.call("evm_setAutomine", True)
+        assert node.settle()
+        node.check_books()
+        node.close()
+
+
+def test_reorg_between_claims_and_submission_in_flight(rounds):
+    """The claims are mined without the submission behind them, then a reorg takes them back."""
+    for net, folder in rounds():
+        node = Node(net, folder)
+        node.record(3)
+        assert node.settle()
+        net.call("evm_setAutomine", False)
+        node.record(40)
+        before = net.collected()
+        net.call("anvil_dropTransaction", wait_for_burst(node, 3)[-1][1])
+        net.anvil.mine()
+        assert net.collected() > before and node_receipts(net) == [(True, False)] * 2
+        net.reorg(1)
+        assert net.collected() == before
+        net.call("evm_setAutomine", True)
+        assert node.settle()
+        assert all(r["settled"] for r in node.check_books() if int(r["fee"]))
+        node.close()
+
+
+def withdraw_before_claim(net, node, payer):
+    """A payer's thawed money leaves in the very block of the claim against it. The raw transactions of the burst, the
+    amount withdrawn, the block after which all this was."""
+    net.call("anvil_impersonateAccount", payer)
+    net.call("anvil_setBalance", payer, hex(ETHER))
+    net.do("Escrow", "thaw(address,uint128)", NODE, ETHER, sender=payer)
+    net.call("evm_increaseTime", int(net.settings["thaw_seconds"]) + 1)
+    net.anvil.mine()
+    start, amount = int(net.call("eth_blockNumber"), 16), net.account(payer)[0]
+    net.call("evm_setAutomine", False)
+    node.record(30)
+    raws = [net.call("debug_getRawTransaction", tx) for _, tx, _ in wait_for_burst(node, 3)]
+    withdraw = {"from": payer, "to": net.address["Escrow"], "data": cast("calldata", "withdraw(address)", NODE),
+                "gas": hex(200_000), "maxFeePerGas": hex(200 * 10**9), "maxPriorityFeePerGas": hex(90 * 10**9)}
+    net.call("eth_sendTransaction", withdraw)
+    net.anvil.mine()
+    assert net.account(payer)[0] == 0
+    assert node_receipts(net) == [(True, False)] * 2 + [(False, True)], "the submission saw other claims than it expected"
+    net.call("evm_setAutomine", True)
+    return raws, amount, start
+
+
+def test_claim_turns_out_otherwise(rounds):
+    """A submission that was signed for claims of which one fails reverts; the batch goes on with what was paid."""
+    for net, folder in rounds():
+        node = Node(net, folder, finalise=False)
+        node.record(3)
+        assert node.settle()
+        _, amount, _ = withdraw_before_claim(net, node, node.payers[1])
+        node.deposits -= amount
+        assert node.settle()
+        receipts = [r for r in node.check_books() if r["sequence"] > 3 and int(r["fee"])]
+        assert all(r["settled"] == (r["payer"] != node.payers[1]) for r in receipts)
+        assert all(r["dead"] == "not_paid" for r in receipts if r["payer"] == node.payers[1])
+        node.close()
+
+
+def test_reorg_brings_earlier_submission(rounds):
+    """… and a reorg without the withdrawal makes that submission valid after all: it is recognised, nothing is billed twice."""
+    for net, folder in rounds():
+        node = Node(net, folder, finalise=False)
+        node.record(3)
+        assert node.settle()
+        raws, _, start = withdraw_before_claim(net, node, node.payers[1])
+        assert node.until(lambda: node.covered(("unsafe", "safe", "anchored")) == 33, "not submitted", mine=False)
+        depth = int(net.call("eth_blockNumber"), 16) - start
+        net.reorg(depth, [[raw, depth - 1] for raw in raws])
+        assert node_receipts(net) == [(True, False)] * 2 + [(True, True)]
+        assert node.settle()
+        receipts = node.check_books()
+        assert all(r["settled"] and not r["dead"] for r in receipts if int(r["fee"]))
+        node.record(20)
         assert node.settle()
         node.check_books()
         node.close()
