@@ -64,12 +64,10 @@ static int number_documents(struct span_sources *s, uint32_t documents, struct e
                            c[i].datanet, s->datanets.n);
         s->first_document[i] = (uint32_t)sum;
         sum += c[i].rows;
-        if (sum > documents)
-            break;
     }
     if (sum != documents)
-        return err_set(e, OL_EFORMAT, MODULE, "the contributions have %s%llu rows, the index %u documents",
-                       sum > documents ? "at least " : "", (unsigned long long)sum, documents);
+        return err_set(e, OL_EFORMAT, MODULE, "the contributions have %llu rows, the index %u documents",
+                       (unsigned long long)sum, documents);
     s->first_document[s->contributions.n] = documents;
     return 0;
 }

@@ -112,8 +112,8 @@ static bool same_stretch(const struct level *v, uint32_t a, uint32_t b)
     for (uint32_t d = 0; a + d < v->n && b + d < v->n; d++) {
         if (v->text[a + d] != v->text[b + d] || is_small(v, a + d) != is_small(v, b + d))
             return false;
-        if (d && is_lms(v, a + d))
-            return is_lms(v, b + d);
+        if (d && is_lms(v, a + d)) /* and b + d too: the types before are equal as well */
+            return true;
     }
     return false;
 }

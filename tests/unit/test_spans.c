@@ -1,6 +1,7 @@
 /* Spans: suffix sorting against plain sorting, the rule against brute force (span_brute.h), what copies and canaries
  * earn, calibration, and files that must be refused. */
 #include "attribution/span_index_internal.h"
+#include "attribution/span_match.h"
 #include "attribution/span_rule.h"
 #include "attribution/span_suffix.h"
 #include "base/file_map.h"
@@ -255,6 +256,24 @@ START_TEST(canaries_belong_to_their_owner)
 }
 END_TEST
 
+START_TEST(matches_contain_no_other)
+{
+    static const int32_t a[] = {1, 2, 3, 4}, b[] = {3, 4, 5, 6}, segment[] = {1, 2, 3, 4, 5, 7, 2, 3};
+    const int32_t *ids[] = {a, b};
+    uint32_t length[] = {4, 4}, start = 0, end = 0;
+    struct brute_documents d = {ids, length, 2};
+    struct span_index *x = build(&d, 10, NULL);
+    const struct span_match expected[] = {{0, 4, 0, 0}, {2, 3, 1, 0}, {6, 2, 0, 1}};
+    for (int i = 0; i < 3; i++) {
+        struct span_match m;
+        EXPECT(span_match_next(x, segment, 8, &start, &end, &m, NULL) == 1);
+        EXPECT(memcmp(&m, &expected[i], sizeof m) == 0);
+    }
+    EXPECT(span_match_next(x, segment, 8, &start, &end, &(struct span_match){0}, NULL) == 0);
+    span_index_close(x);
+}
+END_TEST
+
 START_TEST(copies_change_nothing)
 {
     enum { COPIES = 50 };
@@ -364,6 +383,16 @@ static void put_bytes(const void *bytes, size_t n)
     EXPECT(fd >= 0 && write(fd, bytes, n) == (ssize_t)n && close(fd) == 0);
 }
 
+static int open_bytes(const void *bytes, size_t n)
+{
+    struct span_index *x;
+    put_bytes(bytes, n);
+    int rc = span_index_open(path, NULL, &x, NULL);
+    if (!rc)
+        span_index_close(x);
+    return rc;
+}
+
 /* Any one byte changed, any length: refused, or answered without reading out of bounds (the sanitizers watch). */
 START_TEST(damaged_files)
 {
@@ -377,7 +406,7 @@ START_TEST(damaged_files)
     struct file_map file;
     EXPECT(file_map_init(&file, path, NULL) == 0);
     size_t n = file.len;
-    unsigned char *bytes = malloc(n);
+    unsigned char *bytes = calloc(1, n + 1);
     memcpy(bytes, file.data, n);
     file_map_deinit(&file);
     for (size_t i = 0; i < 2 * n; i++) {
@@ -402,11 +431,13 @@ START_TEST(damaged_files)
         span_index_close(x);
     }
     EXPECT(refused > 64);
-    for (size_t length_now = 1; length_now < n; length_now++) {
-        struct span_index *x;
-        put_bytes(bytes, length_now);
-        EXPECT(span_index_open(path, NULL, &x, NULL) == OL_EFORMAT);
-    }
+    for (size_t shorter = 1; shorter < n; shorter++)
+        EXPECT(open_bytes(bytes, shorter) == OL_EFORMAT);
+    EXPECT(open_bytes(bytes, n) == 0 && open_bytes(bytes, n + 1) == OL_EFORMAT);
+    uint32_t *starts = (void *)(bytes + sizeof(struct span_header)), second = starts[1];
+    starts[1] = starts[2];
+    starts[2] = second;
+    EXPECT(open_bytes(bytes, n) == OL_EFORMAT);
     free(bytes);
     span_scratch_deinit(&scratch);
     surprisal_deinit(&s);
@@ -462,6 +493,7 @@ int main(void)
     tcase_add_test(t, suffixes_of_words_that_repeat_themselves);
     tcase_add_test(t, spans_like_brute_force);
     tcase_add_test(t, canaries_belong_to_their_owner);
+    tcase_add_test(t, matches_contain_no_other);
     tcase_add_test(t, copies_change_nothing);
     tcase_add_test(t, calibration_finds_the_least_tau);
     tcase_add_test(t, index_is_the_documents);
