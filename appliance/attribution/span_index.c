@@ -24,26 +24,27 @@ void span_layout_of(uint32_t vocab, uint32_t documents, uint64_t symbols, struct
 }
 
 /* The header's numbers, and whether the file is as long as they say. */
-static int check_header(const struct file_map *file, const char *path, struct span_header *h, struct span_layout *layout,
-                        struct err *e)
+static int check_header(const unsigned char *data, size_t n, const char *what, struct span_header *h,
+                        struct span_layout *layout, struct err *e)
 {
     static const uint8_t zero[sizeof h->zero];
-    if (file->len < sizeof *h || memcmp(file->data, SPAN_MAGIC, sizeof h->magic))
-        return err_set(e, OL_EFORMAT, "spans", "%s is not an index of spans", path);
-    memcpy(h, file->data, sizeof *h);
+    if (n < sizeof *h || memcmp(data, SPAN_MAGIC, sizeof h->magic))
+        return err_set(e, OL_EFORMAT, "spans", "%s is not an index of spans", what);
+    memcpy(h, data, sizeof *h);
     if (!h->vocab || h->vocab > SPAN_MAX_VOCAB || !h->documents || h->documents > h->symbols ||
         h->symbols > SPAN_MAX_SYMBOLS || memcmp(h->zero, zero, sizeof zero))
-        return err_set(e, OL_EFORMAT, "spans", "%s: its header has numbers that no index has", path);
+        return err_set(e, OL_EFORMAT, "spans", "%s: its header has numbers that no index has", what);
     span_layout_of(h->vocab, h->documents, h->symbols, layout);
-    if (layout->end != file->len)
-        return err_set(e, OL_EFORMAT, "spans", "%s has %zu bytes, its header tells of %llu; copy it again", path, file->len,
+    if (layout->end != n)
+        return err_set(e, OL_EFORMAT, "spans", "%s has %zu bytes, its header tells of %llu; copy it again", what, n,
                        (unsigned long long)layout->end);
     return 0;
 }
 
-static void set_parts(struct span_index *x, const struct span_header *h, const struct span_layout *layout)
+static void set_parts(struct span_index *x, const unsigned char *data, const struct span_header *h,
+                      const struct span_layout *layout)
 {
-    const unsigned char *data = x->file.data;
+    x->bytes = layout->end;
     x->vocab = h->vocab;
     x->documents = h->documents;
     x->n = (uint32_t)h->symbols;
@@ -59,12 +60,12 @@ static void set_parts(struct span_index *x, const struct span_header *h, const s
 }
 
 /* Documents follow each other, and each ends with its separator. */
-static int check_documents(const struct span_index *x, const char *path, struct err *e)
+static int check_documents(const struct span_index *x, const char *what, struct err *e)
 {
     bool good = x->starts[0] == 0 && x->starts[x->documents] == x->n;
     for (uint32_t d = 0; d < x->documents && good; d++)
         good = x->starts[d] < x->starts[d + 1] && x->starts[d + 1] <= x->n && span_symbol(x, x->starts[d + 1] - 1) == 0;
-    return good ? 0 : err_set(e, OL_EFORMAT, "spans", "%s: its documents do not follow each other; build it again", path);
+    return good ? 0 : err_set(e, OL_EFORMAT, "spans", "%s: its documents do not follow each other; build it again", what);
 }
 
 static int check_hash(const char *path, const char *expected, struct err *e)
@@ -76,28 +77,40 @@ static int check_hash(const char *path, const char *expected, struct err *e)
     return rc;
 }
 
-int span_index_open(const char *path, const char *expected, struct span_index **out, struct err *e)
+int span_index_parse(const void *bytes, size_t n, const char *what, struct span_index **out, struct err *e)
 {
+    struct span_header header;
+    struct span_layout layout;
     *out = NULL;
-    int rc = expected ? check_hash(path, expected, e) : 0;
+    int rc = check_header(bytes, n, what, &header, &layout, e);
     if (rc)
         return rc;
     struct span_index *x = calloc(1, sizeof *x);
     if (!x)
-        return err_set(e, OL_ENOMEM, "spans", "no memory to open %s", path);
-    struct span_header header;
-    struct span_layout layout;
-    rc = file_map_init(&x->file, path, e);
-    if (!rc)
-        rc = check_header(&x->file, path, &header, &layout, e);
-    if (!rc) {
-        set_parts(x, &header, &layout);
-        rc = check_documents(x, path, e);
-    }
+        return err_set(e, OL_ENOMEM, "spans", "no memory to open %s", what);
+    set_parts(x, bytes, &header, &layout);
+    rc = check_documents(x, what, e);
     if (rc)
         span_index_close(x);
     else
         *out = x;
+    return rc;
+}
+
+int span_index_open(const char *path, const char *expected, struct span_index **out, struct err *e)
+{
+    struct file_map file;
+    *out = NULL;
+    int rc = expected ? check_hash(path, expected, e) : 0;
+    if (!rc)
+        rc = file_map_init(&file, path, e);
+    if (rc)
+        return rc;
+    rc = span_index_parse(file.data, file.len, path, out, e);
+    if (rc)
+        file_map_deinit(&file);
+    else
+        (*out)->file = file;
     return rc;
 }
 
@@ -111,7 +124,7 @@ void span_index_close(struct span_index *x)
 uint32_t span_index_vocab(const struct span_index *x) { return x->vocab; }
 uint32_t span_index_documents(const struct span_index *x) { return x->documents; }
 uint64_t span_index_symbols(const struct span_index *x) { return x->n; }
-uint64_t span_index_bytes(const struct span_index *x) { return x->file.len; }
+uint64_t span_index_bytes(const struct span_index *x) { return x->bytes; }
 
 uint32_t span_index_document_tokens(const struct span_index *x, uint32_t document)
 {

@@ -35,7 +35,8 @@ struct span_layout {
 void span_layout_of(uint32_t vocab, uint32_t documents, uint64_t symbols, struct span_layout *);
 
 struct span_index {
-    struct file_map file;
+    struct file_map file; /* none after span_index_parse */
+    uint64_t bytes;
     uint32_t vocab, documents, n;
     const uint32_t *starts; /* (documents + 1), ascending, checked */
     const uint16_t *narrow; /* one of the two is set: (n) */
@@ -44,6 +45,10 @@ struct span_index {
     const uint32_t *level[SPAN_LEVELS]; /* level[0]: the suffix array. Entries are not checked */
     uint32_t level_n[SPAN_LEVELS];
 };
+
+/* The same from memory, which must outlive the index and is aligned as a mapping is; `what` names it in messages. */
+int span_index_parse(const void *bytes, size_t n, const char *what, struct span_index **out, struct err *)
+    __attribute__((warn_unused_result));
 
 /* i < n */
 static inline uint32_t span_symbol(const struct span_index *x, uint32_t i) { return x->narrow ? x->narrow[i] : x->wide[i]; }

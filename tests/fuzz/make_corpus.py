@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the seeds of the model parsers' fuzz corpora: small valid files, from which the fuzzers search on.
+"""Writes the seeds of the fuzz corpora of models, adapters and indexes: small valid files, from which the fuzzers search on.
 
   make_corpus.py tests/fuzz/corpus
 """
@@ -72,10 +72,34 @@ def peft_tensors():
             name.format("mlp.down_proj", "B"): np.ones((HIDDEN, 1), np.float16)}
 
 
+def span_index(documents, vocab):
+    """An index of spans (appliance/attribution/span_index_internal.h), sorted in the plainest way."""
+    symbols, starts = [], []
+    for tokens in documents:
+        starts.append(len(symbols))
+        symbols += [t + 1 for t in tokens] + [0]
+    levels = [sorted(range(len(symbols)), key=lambda i: symbols[i:])]
+    while len(levels[-1]) > 32:
+        levels.append([min(levels[-1][i:i + 32]) for i in range(0, len(levels[-1]), 32)])
+    narrow = np.array(symbols, "<u2" if vocab < 1 << 16 else "<u4").tobytes()
+    head = struct.pack("<8sIIQ40x", b"OLSPANS1", vocab, len(documents), len(symbols))
+    return (head + np.array(starts + [len(symbols)], "<u4").tobytes() + narrow + bytes(-len(narrow) % 4) +
+            b"".join(np.array(level, "<u4").tobytes() for level in levels))
+
+
+def write_spans(folder):
+    """The answer's tokens, then the index."""
+    words = [list(b"the sea is blue, the sky is blue"), list(b"is the sea blue?"), [], list(b"the sea")]
+    answer = bytes(b"why? the sky is blue, the sea is blue")
+    for name, vocab in ("narrow", 128), ("wide", 70000):
+        (folder / name).write_bytes(bytes([len(answer)]) + answer + span_index(words, vocab))
+
+
 def main():
     root = pathlib.Path(sys.argv[1])
-    for name in ("gguf", "safetensors", "config", "adapter"):
+    for name in ("gguf", "safetensors", "config", "adapter", "spans"):
         (root / name).mkdir(parents=True, exist_ok=True)
+    write_spans(root / "spans")
     write_model(root / "gguf" / "model")
     write_adapter(root / "adapter" / "gguf")
     (root / "gguf" / "adapter").write_bytes((root / "adapter" / "gguf").read_bytes())
