@@ -55,7 +55,8 @@ test('the generated deployment works', async (t) => {
     await t.test('contracts name each other', async () => {
         for (const [contract, view, other] of [['Escrow', 'settlement', 'Settlement'], ['Escrow', 'rewards', 'Rewards'],
             ['Escrow', 'clock', 'Clock'], ['Settlement', 'escrow', 'Escrow'], ['Settlement', 'challenges', 'Challenges'],
-            ['Rewards', 'registry', 'Registry'], ['Challenges', 'settlement', 'Settlement'], ['BillingNFT', 'rewards', 'Rewards'],
+            ['Settlement', 'attributionChallenges', 'AttributionChallenges'], ['AttributionChallenges', 'settlement', 'Settlement'],
+            ['AttributionChallenges', 'registry', 'Registry'], ['Rewards', 'registry', 'Registry'], ['Challenges', 'settlement', 'Settlement'], ['BillingNFT', 'rewards', 'Rewards'],
             ['Registry', 'timelock', 'TimelockController']])
             assert.equal(await read(contract, view), address[other], `${contract}.${view}`);
         assert.equal(await read('Settlement', 'windowSeconds'), BigInt(settings.window_seconds));

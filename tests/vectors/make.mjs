@@ -161,7 +161,7 @@ function makeRows() {
     const names = ['', 'n', 'SmolLM2-135M-Instruct', 'exactly thirty-two bytes in here', 'thirty-three bytes of name are it',
         'Überprüfung 深度 🦜', 'a"b\\c<d>&', 'x'.repeat(128)];
     const items = names.map((name, i) => {
-        const kind = 1 + i % 5, owner = r.address();
+        const kind = 1 + i % 6, owner = r.address();
         return { kind: BigInt(kind), owner, name, id: keccak256(abi('uint8,address,string', [kind, owner, name])) };
     });
     const metadata = [[0, 0], [1, 0], [0, 1], [2, 3], [8, 16]].map(([p, d]) => {

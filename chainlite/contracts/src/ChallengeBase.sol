@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
+import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
+import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 import {Clock} from "./Clock.sol";
 import {Escrow} from "./Escrow.sol";
 import {IRegistry} from "./Interfaces.sol";
@@ -15,6 +17,8 @@ import {
     PostingLeaf,
     ReceiptLeaf,
     Rows,
+    ROLE_DATA,
+    ROLE_UNATTRIBUTED,
     batchHash,
     creditLeaf,
     postingLeaf,
@@ -44,13 +48,30 @@ abstract contract ChallengeBase {
         PostingOrder,
         Credit,
         CreditOrder,
-        Withheld
+        Withheld,
+        Statement,
+        Shares
     }
 
     /// @dev Where the node's final batches end: what Settlement.slash needs to void the rest.
     struct Cut {
         Batch kept; // latest final batch, the empty batch without one
         Batch first; // the batch after it
+    }
+
+    /// @dev A proof that its node stands behind: signed by it, or, with an empty signature, a leaf of a batch of its that
+    /// stands. Without the second kind a node could hide behind a leaf whose signature it never published.
+    struct Statement {
+        ReceiptLeaf leaf; // settled and path only count without a signature
+        bytes signature;
+        Batch batch;
+    }
+
+    /// @dev The place `at` (0 … count) in a postings tree: `left` stands before it, `right` at it. Ignored beyond the ends.
+    struct PostingGap {
+        uint32 at;
+        PostingLeaf left;
+        PostingLeaf right;
     }
 
     Settlement public immutable settlement;
@@ -64,6 +85,9 @@ abstract contract ChallengeBase {
     error NotBehindId(bytes32 id);
     error NotTheBatchBefore();
     error NotNeighbours();
+    error NotStated();
+    error EpochNotOpen();
+    error WrongReceipt();
 
     constructor(Settlement settlement_, IRegistry registry_) {
         (settlement, registry) = (settlement_, registry_);
@@ -101,6 +125,12 @@ abstract contract ChallengeBase {
         return true;
     }
 
+    /// @dev That the receipt is one of the batch before in the epoch, whose data parts are due in `batch`.
+    function _requireReceiptBefore(Batch calldata batch, Batch calldata before, ReceiptLeaf calldata r) internal pure {
+        if (!_hasBefore(batch, before)) revert WrongReceipt();
+        _requireReceipt(before, r);
+    }
+
     /// @dev That the rows are those which the proof names.
     function _requireRows(BillingProof calldata proof, Rows calldata rows) internal pure {
         if (priceIdOf(rows.price) != proof.priceId) revert NotBehindId(proof.priceId);
@@ -109,6 +139,58 @@ abstract contract ChallengeBase {
         bytes32 top = adapted ? proof.adapterVersion : proof.modelVersion;
         if (versionId(rows.top) != top) revert NotBehindId(top);
         if (adapted && versionId(rows.base) != proof.modelVersion) revert NotBehindId(proof.modelVersion);
+        bytes32 policy = proof.attributionPolicy;
+        if (policy != 0 && versionId(rows.policy) != policy) revert NotBehindId(policy);
+    }
+
+    // ---- what a node stands behind ----
+
+    function _requireSignedBy(address node, bytes32 structHash, bytes calldata signature) internal view {
+        bytes32 digest = MessageHashUtils.toTypedDataHash(settlement.domainSeparator(), structHash);
+        if (ECDSA.recoverCalldata(digest, signature) != node) revert NotStated();
+    }
+
+    /// @dev Two proofs of the same node or nothing: whose statement it is must be what the proof says.
+    function _requireStated(Statement calldata s) internal view returns (bytes32 structHash) {
+        BillingProof calldata proof = s.leaf.proof;
+        if (s.signature.length != 0) {
+            structHash = proofHash(proof);
+            _requireSignedBy(proof.node, structHash, s.signature);
+        } else {
+            settlement.requireStanding(s.batch);
+            if (s.batch.node != proof.node) revert NotStated();
+            structHash = _requireReceipt(s.batch, s.leaf);
+        }
+    }
+
+    // ---- postings ----
+
+    function _isData(uint8 role) internal pure returns (bool) {
+        return role == ROLE_DATA || role == ROLE_UNATTRIBUTED;
+    }
+
+    /// @dev Postings stand in the order of this number.
+    function _keyOf(Posting calldata p) internal pure returns (uint256) {
+        return _key(p.beneficiary, p.sequence, p.role);
+    }
+
+    function _key(address beneficiary, uint64 sequence, uint8 role) internal pure returns (uint256) {
+        return (uint256(uint160(beneficiary)) << 72) | (uint256(sequence) << 8) | role;
+    }
+
+    /// @dev Whether the gap shows that no posting has this key: left below it, right above.
+    function _isMissing(Batch calldata batch, uint256 key, PostingGap calldata gap) internal pure returns (bool missing) {
+        missing = true;
+        if (gap.at > 0) {
+            if (gap.left.path.index != gap.at - 1) revert NotNeighbours();
+            _requirePosting(batch, gap.left);
+            missing = _keyOf(gap.left.posting) < key;
+        }
+        if (gap.at < batch.postingsCount) {
+            if (gap.right.path.index != gap.at) revert NotNeighbours();
+            _requirePosting(batch, gap.right);
+            missing = missing && key < _keyOf(gap.right.posting);
+        }
     }
 
     // ---- verdict ----
@@ -117,6 +199,15 @@ abstract contract ChallengeBase {
     function _convict(bool faulty, Fault fault, Cut calldata cut, Batch calldata batch) internal {
         if (!faulty) revert NoFault();
         _convictFor(fault, cut, batch, msg.sender);
+    }
+
+    /// @dev Two statements of a node convict it without a batch at hand: the bond goes, and with it all that is not final.
+    function _convictNode(Fault fault, Cut calldata cut, address node, uint64 epoch) internal {
+        // An old one must not strike again after the node paid for its epoch and started anew.
+        Settlement.Node memory state = settlement.nodeOf(node);
+        if (epoch <= state.frozenEpoch || epoch > state.epoch) revert EpochNotOpen();
+        emit Proven(node, msg.sender, fault, bytes32(0));
+        settlement.slash(node, cut.kept, cut.first, msg.sender);
     }
 
     function _convictFor(Fault fault, Cut calldata cut, Batch calldata batch, address challenger) internal {

@@ -11,28 +11,21 @@ import {
     PostingLeaf,
     ReceiptLeaf,
     Rows,
-    ROLE_COMPUTE,
-    ROLE_DATA
+    ROLE_DATA,
+    ROLE_UNATTRIBUTED
 } from "./Types.sol";
 
 /// @title Faults of what receipts pay to whom: postings and credits (docs/protocol.md §7).
 /// @notice Both trees are strictly sorted, which has its own two faults; so two neighbours prove that nothing stands between
 /// them, and the sums before two places prove what all leaves between them add up to.
 abstract contract PostingChallenges is ChallengeBase {
-    /// @dev The place `at` (0 … count) in a postings tree: `left` stands before it, `right` at it. Ignored beyond the ends.
-    struct PostingGap {
-        uint32 at;
-        PostingLeaf left;
-        PostingLeaf right;
-    }
-
     struct CreditGap {
         uint32 at;
         CreditLeaf left;
         CreditLeaf right;
     }
 
-    error WrongReceipt();
+    error StatementNeeded();
 
     // ---- postings ----
 
@@ -41,10 +34,10 @@ abstract contract PostingChallenges is ChallengeBase {
     function strayPosting(Cut calldata cut, Batch calldata batch, Batch calldata before, PostingLeaf calldata p) external {
         _requirePosting(batch, p);
         Posting calldata posting = p.posting;
-        bool faulty = posting.role == 0 || posting.role > ROLE_COMPUTE || posting.amount == 0;
+        bool faulty = posting.role == 0 || posting.role > ROLE_UNATTRIBUTED || posting.amount == 0;
         if (!faulty) {
             (uint256 from, uint256 to) = (batch.firstSequence, uint256(batch.firstSequence) + batch.count);
-            if (posting.role == ROLE_DATA) {
+            if (_isData(posting.role)) {
                 (from, to) = (_hasBefore(batch, before) ? before.firstSequence : batch.firstSequence, from);
             }
             faulty = posting.sequence < from || posting.sequence >= to;
@@ -52,7 +45,9 @@ abstract contract PostingChallenges is ChallengeBase {
         _convict(faulty, Fault.Posting, cut, batch);
     }
 
-    /// @notice A posting with another amount or beneficiary than its receipt's rows say.
+    /// @notice A posting with another amount or beneficiary than its receipt's rows say. Who gets the data part of a receipt
+    /// with a policy is its statement's business (AttributionChallenges); here only that no posting exceeds the whole of it, and
+    /// that what is unattributed goes to the pool.
     function wrongPosting(
         Cut calldata cut,
         Batch calldata batch,
@@ -65,7 +60,12 @@ abstract contract PostingChallenges is ChallengeBase {
         Posting calldata posting = p.posting;
         if (r.proof.sequence != posting.sequence) revert WrongReceipt();
         (address beneficiary, uint256 amount) = _due(batch, before, posting.role, r, rows);
-        _convict(posting.beneficiary != beneficiary || posting.amount != amount, Fault.Posting, cut, batch);
+        bool faulty = posting.beneficiary != beneficiary || posting.amount != amount;
+        if (_isData(posting.role) && r.proof.attributionPolicy != 0) {
+            faulty = posting.amount > amount
+                || (posting.role == ROLE_UNATTRIBUTED && posting.beneficiary != beneficiary);
+        }
+        _convict(faulty, Fault.Posting, cut, batch);
     }
 
     /// @notice A posting that its receipt owes and that is not there: `gap` is where it would stand.
@@ -78,23 +78,14 @@ abstract contract PostingChallenges is ChallengeBase {
         Rows calldata rows,
         PostingGap calldata gap
     ) external {
+        if (_isData(role) && r.proof.attributionPolicy != 0) revert StatementNeeded();
         (address beneficiary, uint256 amount) = _due(batch, before, role, r, rows);
-        uint256 key = _key(beneficiary, r.proof.sequence, role);
-        (bool leftBelow, bool rightAbove) = (true, true);
-        if (gap.at > 0) {
-            if (gap.left.path.index != gap.at - 1) revert NotNeighbours();
-            _requirePosting(batch, gap.left);
-            leftBelow = _keyOf(gap.left.posting) < key;
-        }
-        if (gap.at < batch.postingsCount) {
-            if (gap.right.path.index != gap.at) revert NotNeighbours();
-            _requirePosting(batch, gap.right);
-            rightAbove = key < _keyOf(gap.right.posting);
-        }
-        _convict(amount != 0 && leftBelow && rightAbove, Fault.MissingPosting, cut, batch);
+        bool missing = amount != 0 && _isMissing(batch, _key(beneficiary, r.proof.sequence, role), gap);
+        _convict(missing, Fault.MissingPosting, cut, batch);
     }
 
-    /// @dev What a receipt owes to a role in this batch: data parts are due for the receipts of the batch before.
+    /// @dev What a receipt owes to a role in this batch: data parts are due for the receipts of the batch before. With a
+    /// policy, both roles of the data part stand for the whole of it here.
     function _due(
         Batch calldata batch,
         Batch calldata before,
@@ -102,24 +93,15 @@ abstract contract PostingChallenges is ChallengeBase {
         ReceiptLeaf calldata r,
         Rows calldata rows
     ) private pure returns (address, uint256) {
-        if (role == ROLE_DATA) {
-            if (!_hasBefore(batch, before)) revert WrongReceipt();
-            _requireReceipt(before, r);
+        if (_isData(role)) {
+            _requireReceiptBefore(batch, before, r);
+            if (r.proof.attributionPolicy != 0) role = ROLE_DATA;
         } else {
             _requireReceipt(batch, r);
         }
         BillingProof calldata proof = r.proof;
         _requireRows(proof, rows);
         return r.settled == 0 ? (address(0), 0) : Rules.part(role, proof, rows);
-    }
-
-    /// @dev Postings stand in the order of this number.
-    function _keyOf(Posting calldata p) private pure returns (uint256) {
-        return _key(p.beneficiary, p.sequence, p.role);
-    }
-
-    function _key(address beneficiary, uint64 sequence, uint8 role) private pure returns (uint256) {
-        return (uint256(uint160(beneficiary)) << 72) | (uint256(sequence) << 8) | role;
     }
 
     function postingOrder(Cut calldata cut, Batch calldata batch, PostingLeaf calldata left, PostingLeaf calldata right)

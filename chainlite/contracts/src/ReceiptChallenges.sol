@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
-import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
-import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 import {ChallengeBase} from "./ChallengeBase.sol";
 import {Rules} from "./Rules.sol";
-import {Settlement} from "./Settlement.sol";
 import {
     Batch,
     BillingProof,
@@ -14,39 +11,13 @@ import {
     Version,
     Voucher,
     priceIdOf,
-    proofHash,
     versionId
 } from "./Types.sol";
 
 /// @title Faults of a single receipt, or of two (docs/protocol.md §7).
 abstract contract ReceiptChallenges is ChallengeBase {
-    /// @dev A proof that its node stands behind: signed by it, or, with an empty signature, a leaf of a batch of its that
-    /// stands. Without the second kind a node could hide behind a leaf whose signature it never published.
-    struct Statement {
-        ReceiptLeaf leaf; // settled and path only count without a signature
-        bytes signature;
-        Batch batch;
-    }
-
     /// @dev How far a node's clock may be off (§9 refuses more): a price published this long after the start is too late.
     uint256 private constant SKEW_MS = 60_000;
-
-    error NotStated();
-    error EpochNotOpen();
-
-    /// @dev Two proofs of the same node or nothing: whose statement it is must be what the proof says.
-    function _requireStated(Statement calldata s) private view returns (bytes32 structHash) {
-        BillingProof calldata proof = s.leaf.proof;
-        if (s.signature.length != 0) {
-            structHash = proofHash(proof);
-            bytes32 digest = MessageHashUtils.toTypedDataHash(settlement.domainSeparator(), structHash);
-            if (ECDSA.recoverCalldata(digest, s.signature) != proof.node) revert NotStated();
-        } else {
-            settlement.requireStanding(s.batch);
-            if (s.batch.node != proof.node) revert NotStated();
-            structHash = _requireReceipt(s.batch, s.leaf);
-        }
-    }
 
     /// @notice Two different proofs for one place in the node's books.
     function equivocation(Cut calldata cut, Statement calldata a, Statement calldata b) external {
@@ -54,12 +25,7 @@ abstract contract ReceiptChallenges is ChallengeBase {
         bytes32 hashB = _requireStated(b);
         (BillingProof calldata p, BillingProof calldata q) = (a.leaf.proof, b.leaf.proof);
         if (hashA == hashB || p.node != q.node || p.epoch != q.epoch || p.sequence != q.sequence) revert NoFault();
-        // An old one must not strike again after the node paid for its epoch and started anew.
-        Settlement.Node memory node = settlement.nodeOf(p.node);
-        if (p.epoch <= node.frozenEpoch || p.epoch > node.epoch) revert EpochNotOpen();
-        // No batch needs to be at hand: the bond goes, and with it all that is not final.
-        emit Proven(p.node, msg.sender, Fault.Equivocation, bytes32(0));
-        settlement.slash(p.node, cut.kept, cut.first, msg.sender);
+        _convictNode(Fault.Equivocation, cut, p.node, p.epoch);
     }
 
     /// @notice A leaf that is not what its place says, or that names a later receipt as the payer's previous one.
@@ -127,7 +93,8 @@ abstract contract ReceiptChallenges is ChallengeBase {
         _requireReceipt(batch, r);
         BillingProof calldata p = r.proof;
         bool faulty = _unknown(p.priceId) || _unknown(p.splitId) || _unknown(p.modelVersion)
-            || (p.adapterVersion != 0 && _unknown(p.adapterVersion));
+            || (p.adapterVersion != 0 && _unknown(p.adapterVersion))
+            || (p.attributionPolicy != 0 && _unknown(p.attributionPolicy));
         _convict(faulty, Fault.Unregistered, cut, batch);
     }
 

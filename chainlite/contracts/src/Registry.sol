@@ -28,7 +28,7 @@ contract Registry is IRegistry {
     /// @dev One slot.
     struct Item {
         address owner;
-        uint8 kind; // 1 node, 2 Datanet, 3 model, 4 adapter, 5 agent
+        uint8 kind; // 1 node, 2 Datanet, 3 model, 4 adapter, 5 agent, 6 policy of attribution
         Status status;
         uint32 versions; // how many there are; they count from 1
         uint32 current; // the one to serve; 0 before the first
@@ -44,7 +44,7 @@ contract Registry is IRegistry {
     }
 
     uint8 public constant KIND_ADAPTER = 4;
-    uint8 public constant LAST_KIND = 5;
+    uint8 public constant LAST_KIND = 6;
     uint8 public constant LAST_TIER = 2;
     uint256 public constant MAX_NAME_BYTES = 128;
     uint256 public constant MAX_URI_BYTES = 512;

@@ -47,21 +47,21 @@ library Rules {
         uint256 upToModel = split.modelPpb;
         uint256 upToData = upToModel + split.dataPpb;
         uint256 upToValidators = upToData + split.validatorsPpb;
-        if (role == ROLE_DATA) return (split.unattributedPool, _cut(royalty, upToModel, upToData));
-        if (role == ROLE_VALIDATORS) return (split.validatorsPool, _cut(royalty, upToData, upToValidators));
-        if (role == ROLE_NODE) return (proof.node, _cut(royalty, upToValidators, upToValidators + split.nodePpb));
+        if (role == ROLE_DATA) return (split.unattributedPool, cut(royalty, upToModel, upToData));
+        if (role == ROLE_VALIDATORS) return (split.validatorsPool, cut(royalty, upToData, upToValidators));
+        if (role == ROLE_NODE) return (proof.node, cut(royalty, upToValidators, upToValidators + split.nodePpb));
         if (role == ROLE_COMPUTE) return (proof.node, compute);
         // What is left is the model part, of which an adapter leaves a stated share to its base.
-        amount = _cut(royalty, 0, upToModel);
+        amount = cut(royalty, 0, upToModel);
         bool adapted = proof.adapterVersion != 0;
-        uint256 baseAmount = adapted ? _cut(amount, 0, rows.top.basePpb) : 0;
+        uint256 baseAmount = adapted ? cut(amount, 0, rows.top.basePpb) : 0;
         if (role == ROLE_MODEL) return (_payee(rows.top, split), amount - baseAmount);
         if (role == ROLE_BASE && adapted) return (_payee(rows.base, split), baseAmount);
         return (address(0), 0);
     }
 
     /// @dev Prefix rounding: each part can be checked alone, and the parts of a whole add up to it.
-    function _cut(uint256 amount, uint256 from, uint256 to) private pure returns (uint256) {
+    function cut(uint256 amount, uint256 from, uint256 to) internal pure returns (uint256) {
         return amount * to / PPB - amount * from / PPB;
     }
 

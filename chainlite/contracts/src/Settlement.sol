@@ -50,6 +50,7 @@ contract Settlement is EIP712, ReentrancyGuardTransient {
     Escrow public immutable escrow;
     Clock public immutable clock;
     address public immutable challenges;
+    address public immutable attributionChallenges;
     uint64 public immutable windowSeconds;
     uint64 public immutable unbondSeconds;
     /// @dev How long claims may stay without a batch before anyone may have them refunded.
@@ -99,13 +100,15 @@ contract Settlement is EIP712, ReentrancyGuardTransient {
     constructor(
         Escrow escrow_,
         address challenges_,
+        address attributionChallenges_,
         uint64 windowSeconds_,
         uint64 unbondSeconds_,
         uint64 claimSeconds_,
         uint128 minimumBond_
     ) EIP712("OpenLoRA", "1") {
         if (unbondSeconds_ <= windowSeconds_) revert UnbondingTooShort();
-        (escrow, asset, clock, challenges) = (escrow_, IERC20(escrow_.asset()), escrow_.clock(), challenges_);
+        (escrow, asset, clock) = (escrow_, IERC20(escrow_.asset()), escrow_.clock());
+        (challenges, attributionChallenges) = (challenges_, attributionChallenges_);
         (windowSeconds, unbondSeconds, claimSeconds) = (windowSeconds_, unbondSeconds_, claimSeconds_);
         minimumBond = minimumBond_;
         Batch memory empty;
@@ -269,14 +272,14 @@ contract Settlement is EIP712, ReentrancyGuardTransient {
 
     // ---- slashing ----
 
-    /// @notice Called by Challenges when a fault is proven: burns half of the bond, pays the rest to the challenger, voids
+    /// @notice Called by either contract of challenges when a fault is proven: burns half of the bond, pays the rest to the challenger, voids
     /// every batch that is not final and refunds its claims, and freezes the node. All that is open goes, not only the
     /// faulty batch and its successors: otherwise a node could shed the bond behind a big fraud through a small one that
     /// it proves against itself.
     /// @param kept the node's latest final batch (the empty batch without one)
     /// @param first the batch after it, the first that is not final (ignored when nothing follows `kept`)
     function slash(address node, Batch calldata kept, Batch calldata first, address challenger) external nonReentrant {
-        if (msg.sender != challenges) revert OnlyChallenges();
+        if (msg.sender != challenges && msg.sender != attributionChallenges) revert OnlyChallenges();
         Node storage s = _nodes[node];
         uint64 last = s.last;
         _requireAt(node, kept.number, kept);

@@ -114,6 +114,30 @@ struct Split {
     address treasury;
 }
 
+/// @dev What a node signs of who shares a receipt's data part (docs/attribution.md §5). One static struct, like the proof.
+struct AttributionStatement {
+    bytes32 receiptId;
+    address node;
+    uint64 epoch;
+    uint64 sequence;
+    bytes32 policy;
+    uint8 kind;
+    uint32 answerTokens;
+    uint32 openTokens;
+    bytes32 spanRoot;
+    bytes32 queryHash;
+    bytes32 sharesRoot;
+    uint32 sharesCount;
+    uint32 sharesTotal;
+}
+
+/// @dev A leaf of a statement's shares tree: units of 10⁻⁹ of the receipt's data part.
+struct Share {
+    address beneficiary;
+    uint32 spanUnits;
+    uint32 gradientUnits;
+}
+
 /// @dev A leaf of the postings tree: one part of one receipt (§2, §4).
 struct Posting {
     address beneficiary;
@@ -152,18 +176,24 @@ struct PostingLeaf {
     Path path;
 }
 
+struct ShareLeaf {
+    Share share;
+    Path path;
+}
+
 struct CreditLeaf {
     Credit credit;
     Path path;
 }
 
 /// @dev The rows behind a receipt: `top` is the adapter's version, or the model's without an adapter; `base` is the model's
-/// version with an adapter, and ignored without.
+/// version with an adapter, and ignored without; `policy` counts only if the proof names one.
 struct Rows {
     Price price;
     Split split;
     Version top;
     Version base;
+    Version policy;
 }
 
 uint8 constant ROLE_MODEL = 1;
@@ -172,8 +202,16 @@ uint8 constant ROLE_DATA = 3;
 uint8 constant ROLE_VALIDATORS = 4;
 uint8 constant ROLE_NODE = 5;
 uint8 constant ROLE_COMPUTE = 6;
+uint8 constant ROLE_UNATTRIBUTED = 7; // of postings only: what no share gets of a data part
 
 uint8 constant STATUS_FAILED = 4;
+
+uint8 constant STATEMENT_SPANS = 1;
+uint8 constant STATEMENT_GRADIENTS = 2;
+uint8 constant STATEMENT_MEAN = 3;
+
+/// @dev Of a data part: the whole, in the units of shares.
+uint256 constant UNITS = 1e9;
 
 bytes32 constant PROOF_TYPEHASH = keccak256(
     "BillingProof(bytes32 receiptId,address node,uint64 epoch,uint64 sequence,bytes32 requestHash,bytes32 responseHash,"
@@ -186,9 +224,19 @@ bytes32 constant PROOF_TYPEHASH = keccak256(
 bytes32 constant VOUCHER_TYPEHASH =
     keccak256("Voucher(address payer,address node,uint128 ceiling,bytes32 requestHash)");
 
+bytes32 constant STATEMENT_TYPEHASH = keccak256(
+    "AttributionStatement(bytes32 receiptId,address node,uint64 epoch,uint64 sequence,bytes32 policy,uint8 kind,"
+    "uint32 answerTokens,uint32 openTokens,bytes32 spanRoot,bytes32 queryHash,bytes32 sharesRoot,uint32 sharesCount,"
+    "uint32 sharesTotal)"
+);
+
 /// @dev The struct hash of EIP-712, which is also what a receipt leaf commits to.
 function proofHash(BillingProof calldata proof) pure returns (bytes32) {
     return keccak256(abi.encode(PROOF_TYPEHASH, proof));
+}
+
+function statementHash(AttributionStatement calldata statement) pure returns (bytes32) {
+    return keccak256(abi.encode(STATEMENT_TYPEHASH, statement));
 }
 
 function voucherHash(address payer, address node, uint128 ceiling, bytes32 requestHash) pure returns (bytes32) {
@@ -239,4 +287,8 @@ function postingLeaf(Posting calldata posting) pure returns (bytes32) {
 
 function creditLeaf(address beneficiary, uint128 cumulative) pure returns (bytes32) {
     return keccak256(abi.encodePacked(uint8(0x05), beneficiary, cumulative));
+}
+
+function shareLeaf(Share calldata share) pure returns (bytes32) {
+    return keccak256(abi.encodePacked(uint8(0x06), share.beneficiary, share.spanUnits, share.gradientUnits));
 }

@@ -61,8 +61,8 @@ contract ReceiptChallengesTest is Scene {
         submit();
         BillingProof memory p = proof(0);
         p.responseHash = keccak256("another answer");
-        (ChallengeBase.Cut memory c, ReceiptChallenges.Statement memory a) = (cut(), signed(p));
-        ReceiptChallenges.Statement memory b = signed(proof(0));
+        (ChallengeBase.Cut memory c, ChallengeBase.Statement memory a) = (cut(), signed(p));
+        ChallengeBase.Statement memory b = signed(proof(0));
         vm.prank(carol);
         challenges.equivocation(c, a, b);
     }
@@ -71,8 +71,8 @@ contract ReceiptChallengesTest is Scene {
         submit();
         BillingProof memory p = book.receipts(1)[0].proof;
         p.outputTokens += 1;
-        (ChallengeBase.Cut memory c, ReceiptChallenges.Statement memory a) = (cut(), signed(p));
-        ReceiptChallenges.Statement memory b = stated(1, 0); // even of a final batch: the signature is the fault
+        (ChallengeBase.Cut memory c, ChallengeBase.Statement memory a) = (cut(), signed(p));
+        ChallengeBase.Statement memory b = stated(1, 0); // even of a final batch: the signature is the fault
         vm.prank(carol);
         challenges.equivocation(c, a, b);
     }
@@ -84,26 +84,26 @@ contract ReceiptChallengesTest is Scene {
         book.openEpoch();
         BillingProof memory p = proof(0);
         p.responseHash = keccak256("another answer");
-        (ChallengeBase.Cut memory c, ReceiptChallenges.Statement memory a) = (cut(), signed(p));
-        ReceiptChallenges.Statement memory b = signed(proof(0));
-        vm.expectRevert(ReceiptChallenges.EpochNotOpen.selector);
+        (ChallengeBase.Cut memory c, ChallengeBase.Statement memory a) = (cut(), signed(p));
+        ChallengeBase.Statement memory b = signed(proof(0));
+        vm.expectRevert(ChallengeBase.EpochNotOpen.selector);
         challenges.equivocation(c, a, b);
     }
 
     function test_equivocation_needs_the_same_place_and_the_nodes_word() public {
         submit();
-        (ChallengeBase.Cut memory c, ReceiptChallenges.Statement memory a) = (cut(), signed(proof(0)));
-        ReceiptChallenges.Statement memory same = stated(n, 0);
-        ReceiptChallenges.Statement memory other = stated(n, 1);
+        (ChallengeBase.Cut memory c, ChallengeBase.Statement memory a) = (cut(), signed(proof(0)));
+        ChallengeBase.Statement memory same = stated(n, 0);
+        ChallengeBase.Statement memory other = stated(n, 1);
         vm.expectRevert(ChallengeBase.NoFault.selector);
         challenges.equivocation(c, a, same);
         vm.expectRevert(ChallengeBase.NoFault.selector);
         challenges.equivocation(c, a, other);
         a.leaf.proof.fee += 1; // not what was signed
-        vm.expectRevert(ReceiptChallenges.NotStated.selector);
+        vm.expectRevert(ChallengeBase.NotStated.selector);
         challenges.equivocation(c, a, same);
         same.leaf.proof.node = carol;
-        vm.expectRevert(ReceiptChallenges.NotStated.selector);
+        vm.expectRevert(ChallengeBase.NotStated.selector);
         challenges.equivocation(c, same, same);
     }
 
@@ -151,7 +151,7 @@ contract ReceiptChallengesTest is Scene {
         challenges.settled(c, h, r);
     }
 
-    function _payerChain(uint256 i, ReceiptChallenges.Statement memory other) internal {
+    function _payerChain(uint256 i, ChallengeBase.Statement memory other) internal {
         (ChallengeBase.Cut memory c, Batch memory b, ReceiptLeaf memory r) = (cut(), book.batch(n), receipt(n, i));
         vm.prank(carol);
         challenges.payerChain(c, b, r, other);
@@ -191,7 +191,7 @@ contract ReceiptChallengesTest is Scene {
         tamper(2, p);
         p = proof(0);
         p.epoch++;
-        ReceiptChallenges.Statement memory other = signed(p);
+        ChallengeBase.Statement memory other = signed(p);
         (ChallengeBase.Cut memory c, Batch memory b, ReceiptLeaf memory r) = (cut(), book.batch(n), receipt(n, 2));
         vm.expectRevert(ChallengeBase.NoFault.selector);
         challenges.payerChain(c, b, r, other);
@@ -331,6 +331,13 @@ contract ReceiptChallengesTest is Scene {
     function test_unregistered_adapter() public convicts {
         BillingProof memory p = proof(0);
         p.adapterVersion = keccak256("none");
+        tamper(0, p);
+        _unregistered(0);
+    }
+
+    function test_unregistered_policy() public convicts {
+        BillingProof memory p = proof(0);
+        p.attributionPolicy = keccak256("none");
         tamper(0, p);
         _unregistered(0);
     }

@@ -69,7 +69,7 @@ contract PostingChallengesTest is Scene {
     function _missing(uint8 role, uint64 receiptBatch, uint256 receiptIndex, uint256 at) internal {
         (ChallengeBase.Cut memory c, Batch memory b, Batch memory before) = (cut(), book.batch(n), book.batch(n - 1));
         ReceiptLeaf memory r = receipt(receiptBatch, receiptIndex);
-        (Rows memory behind, PostingChallenges.PostingGap memory gap) = (rowsOf(r.proof), postingGap(n, at));
+        (Rows memory behind, ChallengeBase.PostingGap memory gap) = (rowsOf(r.proof), postingGap(n, at));
         vm.prank(carol);
         challenges.missingPosting(c, b, before, role, r, behind, gap);
     }
@@ -77,6 +77,22 @@ contract PostingChallengesTest is Scene {
     function test_unknown_role() public convicts {
         Posting[] memory list = book.postings(n);
         uint256 i = findPosting(n, 4, 5);
+        list[i].role = 8;
+        tamper(list);
+        _stray(i);
+    }
+
+    function test_unattributed_without_a_policy() public convicts {
+        Posting[] memory list = book.postings(n);
+        uint256 i = findPosting(n, 1, 3);
+        list[i].role = 7;
+        tamper(list);
+        _wrong(i, n - 1, 0);
+    }
+
+    function test_unattributed_of_a_receipt_of_this_batch() public convicts {
+        Posting[] memory list = book.postings(n);
+        uint256 i = findPosting(n, 5, 5);
         list[i].role = 7;
         tamper(list);
         _stray(i);
@@ -195,7 +211,7 @@ contract PostingChallengesTest is Scene {
         (ChallengeBase.Cut memory c, Batch memory b, Batch memory before) = (cut(), book.batch(n), book.batch(n - 1));
         ReceiptLeaf memory r = receipt(n, 1);
         Rows memory behind = rows(false);
-        PostingChallenges.PostingGap memory gap = postingGap(n, gone - 1);
+        ChallengeBase.PostingGap memory gap = postingGap(n, gone - 1);
         vm.expectRevert(ChallengeBase.NoFault.selector);
         challenges.missingPosting(c, b, before, role, r, behind, gap); // both neighbours below
         gap = postingGap(n, gone + 1);
@@ -235,7 +251,7 @@ contract PostingChallengesTest is Scene {
         vm.expectRevert(abi.encodeWithSelector(ChallengeBase.NotBehindId.selector, r.proof.modelVersion));
         challenges.wrongPosting(c, b, before, p, r, behind);
         r = receipt(n, 1);
-        vm.expectRevert(PostingChallenges.WrongReceipt.selector);
+        vm.expectRevert(ChallengeBase.WrongReceipt.selector);
         challenges.wrongPosting(c, b, before, p, r, behind);
         (p, r, before) = (posting(n, findPosting(n, 1, 3)), receipt(n - 1, 0), b);
         vm.expectRevert(ChallengeBase.NotTheBatchBefore.selector);
@@ -244,9 +260,9 @@ contract PostingChallengesTest is Scene {
 
     function test_the_epochs_first_batch_owes_no_data_part() public {
         (ChallengeBase.Cut memory c, Batch memory b) = (cut(), book.batch(1));
-        (ReceiptLeaf memory r, PostingChallenges.PostingGap memory gap) = (receipt(1, 0), postingGap(1, 0));
+        (ReceiptLeaf memory r, ChallengeBase.PostingGap memory gap) = (receipt(1, 0), postingGap(1, 0));
         Rows memory behind = rows(true);
-        vm.expectRevert(PostingChallenges.WrongReceipt.selector);
+        vm.expectRevert(ChallengeBase.WrongReceipt.selector);
         challenges.missingPosting(c, b, b, 3, r, behind, gap);
     }
 
@@ -369,8 +385,8 @@ contract PostingChallengesTest is Scene {
         address x = modelOwner;
         PostingChallenges.CreditGap memory current = creditGap(n, firstCredit(n, x));
         PostingChallenges.CreditGap memory earlier = creditGap(n - 1, firstCredit(n - 1, x));
-        PostingChallenges.PostingGap memory from = postingGap(n, firstPosting(n, uint160(x)));
-        PostingChallenges.PostingGap memory to = postingGap(n, firstPosting(n, uint256(uint160(x)) + 1));
+        ChallengeBase.PostingGap memory from = postingGap(n, firstPosting(n, uint160(x)));
+        ChallengeBase.PostingGap memory to = postingGap(n, firstPosting(n, uint256(uint160(x)) + 1));
         uint256 last = book.credits(n).length;
 
         PostingChallenges.CreditGap[4] memory wrongCredits =
@@ -383,7 +399,7 @@ contract PostingChallengesTest is Scene {
             challenges.credit(c, b, before, x, wrongCredits[i], earlier, from, to);
         }
 
-        PostingChallenges.PostingGap[4] memory wrong = [
+        ChallengeBase.PostingGap[4] memory wrong = [
             postingGap(n, book.postings(n).length),
             postingGap(n, 0),
             postingGap(n, from.at),

@@ -90,8 +90,8 @@ contract RegistryTest is Test {
         vm.startPrank(alice);
         vm.expectRevert(abi.encodeWithSelector(Registry.WrongKind.selector, 0));
         registry.createItem(0, "x");
-        vm.expectRevert(abi.encodeWithSelector(Registry.WrongKind.selector, 6));
-        registry.createItem(6, "x");
+        vm.expectRevert(abi.encodeWithSelector(Registry.WrongKind.selector, 7));
+        registry.createItem(7, "x");
         vm.expectRevert(Registry.EmptyName.selector);
         registry.createItem(MODEL, "");
         registry.createItem(MODEL, string(new bytes(128)));

@@ -346,6 +346,6 @@ contract SettlementTest is Scene {
 
     function test_unbonding_outlasts_the_window() public {
         vm.expectRevert(Settlement.UnbondingTooShort.selector);
-        new Settlement(escrow, address(challenges), WINDOW, WINDOW, CLAIMS, 0);
+        new Settlement(escrow, address(challenges), address(attribution), WINDOW, WINDOW, CLAIMS, 0);
     }
 }

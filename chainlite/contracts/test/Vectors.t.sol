@@ -41,6 +41,18 @@ contract Hashes {
         return creditLeaf(c.beneficiary, c.cumulative);
     }
 
+    function statement(AttributionStatement calldata s) external pure returns (bytes32) {
+        return statementHash(s);
+    }
+
+    function share(Share calldata s) external pure returns (bytes32) {
+        return shareLeaf(s);
+    }
+
+    function cut(uint256 amount, uint256 from, uint256 to) external pure returns (uint256) {
+        return Rules.cut(amount, from, to);
+    }
+
     function fold(uint32 count, Sibling calldata leaf, Path calldata path)
         external
         pure
@@ -214,6 +226,44 @@ contract VectorsTest is Test {
         check(Hashes.credit.selector, "trees", "credits");
     }
 
+    struct PaidCase {
+        Share share;
+        uint32 count;
+        bytes32 root;
+        uint32 total;
+        uint32 index;
+        Sibling[] siblings;
+        uint128 data;
+        uint128 amount;
+        uint128 rest;
+    }
+
+    function test_Attribution() public view {
+        Deployment[] memory deployments = abi.decode(vectors("attribution", "deployments"), (Deployment[]));
+        SignedCase[] memory statements = abi.decode(vectors("attribution", "statements"), (SignedCase[]));
+        assertGt(statements.length, 20);
+        for (uint256 i = 0; i < statements.length; i++) {
+            Deployment memory d = deployments[statements[i].deployment];
+            checkSigned(Hashes.statement.selector, domain("OpenLoRA", d, d.settlement), statements[i]);
+        }
+        check(Hashes.share.selector, "attribution", "shares");
+        PaidCase[] memory paid = abi.decode(vectors("attribution", "paid"), (PaidCase[]));
+        assertGt(paid.length, 100);
+        for (uint256 i = 0; i < paid.length; i++) {
+            checkPaid(paid[i]);
+        }
+    }
+
+    function checkPaid(PaidCase memory p) private view {
+        uint128 units = uint128(p.share.spanUnits) + p.share.gradientUnits;
+        bytes32 leaf = hashes.share(p.share);
+        (Sibling memory root, uint128 before) = hashes.fold(p.count, Sibling(leaf, units), Path(p.index, p.siblings));
+        assertEq(root.hash, p.root);
+        assertEq(root.sum, p.total);
+        assertEq(hashes.cut(p.data, before, before + units), p.amount);
+        assertEq(hashes.cut(p.data, p.total, UNITS), p.rest);
+    }
+
     function checkPath(Sibling memory leaf, PathCase memory p) private view {
         (Sibling memory root, uint128 before) = hashes.fold(p.count, leaf, Path(p.index, p.siblings));
         assertEq(root.hash, p.root.hash);
@@ -266,7 +316,8 @@ contract VectorsTest is Test {
         if (c.hasBase) p.adapterVersion = "adapter";
         Price memory price;
         (price.floorWei, price.computeWei) = (c.royalty, c.compute * 1e6);
-        bytes memory rows = bytes.concat(abi.encode(p), abi.encode(price), c.split, c.top, c.base);
+        Version memory none;
+        bytes memory rows = bytes.concat(abi.encode(p), abi.encode(price), c.split, c.top, c.base, abi.encode(none));
         uint256 k = 0;
         for (uint8 role = 1; role <= 6; role++) {
             bytes memory answer = call(bytes.concat(Hashes.part.selector, bytes32(uint256(role)), rows));

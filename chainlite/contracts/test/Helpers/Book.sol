@@ -5,6 +5,7 @@ import {Test} from "forge-std/Test.sol";
 import {Escrow} from "../../src/Escrow.sol";
 import {Settlement} from "../../src/Settlement.sol";
 import {
+    AttributionStatement,
     BillingProof,
     Batch,
     Claim,
@@ -12,6 +13,7 @@ import {
     Path,
     Posting,
     Price,
+    Share,
     Split,
     Version,
     Voucher,
@@ -38,6 +40,7 @@ contract Book is Test {
     Version private _model;
     Version private _adapter;
     Price[2] private _prices; // of the model alone, of the adapter
+    Version[2] private _policies; // likewise
     bytes32 private constant DOMAIN_TYPEHASH =
         keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
 
@@ -53,6 +56,9 @@ contract Book is Test {
     }
 
     mapping(bytes32 claimsHash => Chunk) private _chunks;
+
+    mapping(uint64 epoch => mapping(uint64 sequence => AttributionStatement)) private _statements;
+    mapping(uint64 epoch => mapping(uint64 sequence => Share[])) private _shares;
 
     Served[] private _open; // served, in no batch yet
     Claim[] private _claims; // of the open receipts, one per payer
@@ -73,6 +79,10 @@ contract Book is Test {
         (node, _key) = makeAddrAndKey(name);
         (_split, _model, _adapter) = (split_, model_, adapter_);
         _prices[0] = Price(node, keccak256(abi.encode(model_)), 0, 1_700_000_000, 3e15, 1e15, 9e15, 1e9, 2e15);
+        for (uint256 i = 0; i < 2; i++) {
+            bytes32 of_ = keccak256(abi.encode(i == 0 ? model_ : adapter_));
+            _policies[i] = Version(keccak256("policy item"), uint32(i + 1), keccak256("policy"), of_, address(0), 0, "p");
+        }
         _prices[1] = Price(node, keccak256(abi.encode(adapter_)), 0, 1_700_000_000, 5e15, 2e15, 20e15, 1e10, 0);
     }
 
@@ -92,6 +102,10 @@ contract Book is Test {
 
     function price(bool withAdapter) public view returns (Price memory) {
         return _prices[withAdapter ? 1 : 0];
+    }
+
+    function policy(bool withAdapter) public view returns (Version memory) {
+        return _policies[withAdapter ? 1 : 0];
     }
 
     function batch(uint64 number) public view returns (Batch memory) {
@@ -148,6 +162,43 @@ contract Book is Test {
         _open.push(Served(p, p.fee, v));
         if (p.fee != 0) _addClaim(payerKey, p.fee, v);
         return p.sequence;
+    }
+
+    /// @dev Gives the latest answer a policy and a statement with these shares, which must be sorted.
+    function attribute(uint8 kind, Share[] memory list) external {
+        BillingProof storage p = _open[_open.length - 1].proof;
+        p.attributionPolicy = keccak256(abi.encode(policy(p.adapterVersion != 0)));
+        AttributionStatement memory s;
+        (s.receiptId, s.node, s.epoch, s.sequence) = (p.receiptId, node, p.epoch, p.sequence);
+        (s.policy, s.kind, s.answerTokens, s.openTokens) = (p.attributionPolicy, kind, p.outputTokens, p.outputTokens / 2);
+        if (kind == 2) s.queryHash = keccak256("query");
+        delete _shares[p.epoch][p.sequence];
+        for (uint256 i = 0; i < list.length; i++) {
+            _shares[p.epoch][p.sequence].push(list[i]);
+            if (list[i].spanUnits != 0) p.spanRoot = keccak256("spans");
+        }
+        s.spanRoot = p.spanRoot;
+        uint128 total;
+        (s.sharesRoot, total) = Trees.root(shareLeaves(list));
+        (s.sharesCount, s.sharesTotal) = (uint32(list.length), uint32(total));
+        _statements[p.epoch][p.sequence] = s;
+    }
+
+    function statement(uint64 epoch_, uint64 sequence_) external view returns (AttributionStatement memory) {
+        return _statements[epoch_][sequence_];
+    }
+
+    function shares(uint64 epoch_, uint64 sequence_) external view returns (Share[] memory) {
+        return _shares[epoch_][sequence_];
+    }
+
+    function shareLeaves(Share[] memory list) public pure returns (Trees.Leaf[] memory leaves) {
+        leaves = new Trees.Leaf[](list.length);
+        for (uint256 i = 0; i < list.length; i++) {
+            bytes32 hash =
+                keccak256(abi.encodePacked(uint8(6), list[i].beneficiary, list[i].spanUnits, list[i].gradientUnits));
+            leaves[i] = Trees.Leaf(hash, uint128(list[i].spanUnits) + list[i].gradientUnits);
+        }
     }
 
     function _addClaim(uint256 payerKey, uint128 amount, Voucher memory v) private {
@@ -228,7 +279,8 @@ contract Book is Test {
         dataPart = uint128(_upTo(royalty, s2) - _upTo(royalty, s1));
         uint64 at = r.proof.sequence;
         if (data) {
-            _push(number, _split.unattributedPool, at, 3, dataPart);
+            if (r.proof.attributionPolicy == 0) _push(number, _split.unattributedPool, at, 3, dataPart);
+            else _postShares(number, r.proof, dataPart);
             return dataPart;
         }
         uint256 modelPart = _upTo(royalty, s1);
@@ -242,6 +294,18 @@ contract Book is Test {
         _push(number, _split.validatorsPool, at, 4, _upTo(royalty, s3) - _upTo(royalty, s2));
         _push(number, node, at, 5, _upTo(royalty, s3 + _split.nodePpb) - _upTo(royalty, s3));
         _push(number, node, at, 6, compute);
+    }
+
+    function _postShares(uint64 number, BillingProof memory p, uint256 dataPart) private {
+        uint256 before;
+        Share[] storage list = _shares[p.epoch][p.sequence];
+        for (uint256 i = 0; i < list.length; i++) {
+            uint256 until = before + list[i].spanUnits + list[i].gradientUnits;
+            uint256 amount = dataPart * until / 1e9 - dataPart * before / 1e9;
+            _push(number, list[i].beneficiary, p.sequence, 3, amount);
+            before = until;
+        }
+        _push(number, _split.unattributedPool, p.sequence, 7, dataPart - dataPart * before / 1e9);
     }
 
     function _push(uint64 number, address to, uint64 at, uint8 role, uint256 amount) private {
@@ -425,6 +489,13 @@ contract Book is Test {
 
     function sign(BillingProof memory p) external view returns (bytes memory) {
         return signWith(_key, _digest("OpenLoRA", address(settlement), structHash(p)));
+    }
+
+    function signStatement(AttributionStatement memory s) external view returns (bytes memory) {
+        bytes32 typeHash = keccak256(
+            "AttributionStatement(bytes32 receiptId,address node,uint64 epoch,uint64 sequence,bytes32 policy,uint8 kind,uint32 answerTokens,uint32 openTokens,bytes32 spanRoot,bytes32 queryHash,bytes32 sharesRoot,uint32 sharesCount,uint32 sharesTotal)"
+        );
+        return signWith(_key, _digest("OpenLoRA", address(settlement), keccak256(abi.encode(typeHash, s))));
     }
 
     function voucherDigest(Voucher memory v) public view returns (bytes32) {

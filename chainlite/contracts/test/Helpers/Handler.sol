@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
+import {AttributionChallenges} from "../../src/AttributionChallenges.sol";
 import {ChallengeBase} from "../../src/ChallengeBase.sol";
 import {Challenges} from "../../src/Challenges.sol";
 import {Escrow} from "../../src/Escrow.sol";
 import {PostingChallenges} from "../../src/PostingChallenges.sol";
 import {ReceiptChallenges} from "../../src/ReceiptChallenges.sol";
 import {Settlement} from "../../src/Settlement.sol";
-import {Batch, BillingProof, Credit, Posting, ReceiptLeaf, Rows} from "../../src/Types.sol";
+import {Batch, BillingProof, Credit, Posting, ReceiptLeaf, Rows, Share} from "../../src/Types.sol";
 import {Book} from "./Book.sol";
 import {Scene} from "./Scene.sol";
 
@@ -38,6 +39,8 @@ contract Handler is Scene {
         people.push(address(escrow));
         people.push(address(settlement));
         people.push(address(challenges));
+        people.push(address(attribution));
+        for (uint160 i = 1; i <= 4; i++) people.push(address(1000 * i)); // contributors
     }
 
     modifier by(uint256 who) {
@@ -60,6 +63,15 @@ contract Handler is Scene {
         for (uint256 i = 0; i < 3; i++) {
             uint32 prompt = tokens % 2_000_000;
             book.serve(key, prompt, prompt / 3, tokens % 7 == 0 ? 0 : prompt / 5, adapted, 1 + status % 4);
+            if (whom % 3 != 0) book.attribute(uint8(1 + whom % 3), someShares(whom));
+        }
+    }
+
+    /// @dev Up to four shares, for statements of kinds 2 and 3.
+    function someShares(uint256 seed) internal pure returns (Share[] memory list) {
+        list = new Share[](seed % 5);
+        for (uint256 i = 0; i < list.length; i++) {
+            list[i] = Share(address(uint160(1000 * (i + 1))), uint32(seed >> (8 * i)) % 1e8 + 1, uint32(seed >> i) % 1e8);
         }
     }
 
@@ -158,6 +170,7 @@ contract Handler is Scene {
         _accuseMissing(n, (seed >> 16) % receipts, uint8(1 + (seed >> 64) % 6));
         _accusePostings(n, seed);
         _accuseByDemand(n, seed);
+        if (n > 1) _accuseAttribution(n, seed);
         attempts++;
     }
 
@@ -173,8 +186,8 @@ contract Handler is Scene {
     function _accuseReceipt(uint64 n, uint256 i, uint256 seed) private {
         (ChallengeBase.Cut memory c, Batch memory b, ReceiptLeaf memory r) = (cut(), book.batch(n), receipt(n, i));
         uint64 m = uint64(1 + (seed >> 32) % book.latest());
-        ReceiptChallenges.Statement memory other = stated(m, (seed >> 48) % book.receipts(m).length);
-        ReceiptChallenges.Statement memory word = signed(other.leaf.proof);
+        ChallengeBase.Statement memory other = stated(m, (seed >> 48) % book.receipts(m).length);
+        ChallengeBase.Statement memory word = signed(other.leaf.proof);
         _try(abi.encodeCall(ReceiptChallenges.equivocation, (c, stated(n, i), other)));
         _try(abi.encodeCall(ReceiptChallenges.equivocation, (c, other, word)));
         _try(abi.encodeCall(ReceiptChallenges.sequence, (c, b, r)));
@@ -196,7 +209,7 @@ contract Handler is Scene {
         uint256 key = uint160(_beneficiary(role, due.proof.adapterVersion != 0));
         uint256 last = firstPosting(n, key + 1);
         for (uint256 at = firstPosting(n, key); at <= last; at++) {
-            PostingChallenges.PostingGap memory gap = postingGap(n, at);
+            ChallengeBase.PostingGap memory gap = postingGap(n, at);
             _try(abi.encodeCall(PostingChallenges.missingPosting, (c, b, before, role, due, behind, gap)));
         }
     }
@@ -232,9 +245,52 @@ contract Handler is Scene {
     function _accusePosting(uint64 n, uint256 i, Posting memory p) private {
         (ChallengeBase.Cut memory c, Batch memory b, Batch memory before) = (cut(), book.batch(n), book.batch(n - 1));
         _try(abi.encodeCall(PostingChallenges.strayPosting, (c, b, before, posting(n, i))));
-        uint256 index = p.sequence - (p.role == 3 ? before : b).firstSequence;
-        ReceiptLeaf memory r = receipt(p.role == 3 ? n - 1 : n, index);
+        bool data = p.role == 3 || p.role == 7;
+        uint256 index = p.sequence - (data ? before : b).firstSequence;
+        ReceiptLeaf memory r = receipt(data ? n - 1 : n, index);
         _try(abi.encodeCall(PostingChallenges.wrongPosting, (c, b, before, posting(n, i), r, rowsOf(r.proof))));
+    }
+
+    function _tryAttribution(bytes memory call) private {
+        (bool ok,) = address(attribution).call(call);
+        _done(ok);
+    }
+
+    /// @dev A receipt of the batch before: its statement, its shares, its postings and where one could be missing.
+    function _accuseAttribution(uint64 n, uint256 seed) private {
+        ChallengeBase.Cut memory c = cut();
+        uint256 i = (seed >> 16) % book.receipts(n - 1).length;
+        ReceiptLeaf memory r = receipt(n - 1, i);
+        BillingProof memory p = r.proof;
+        if (p.attributionPolicy == 0) return;
+        AttributionChallenges.SignedStatement memory s = signedStatement(p);
+        _tryAttribution(abi.encodeCall(AttributionChallenges.statementEquivocation, (c, s, s)));
+        _tryAttribution(abi.encodeCall(AttributionChallenges.wrongStatement, (c, signed(p), s)));
+        _tryAttribution(abi.encodeCall(AttributionChallenges.wrongPolicy, (c, book.batch(n - 1), r, rowsOf(p).policy)));
+        Share[] memory list = book.shares(p.epoch, p.sequence);
+        for (uint256 k = 0; k < list.length; k++) {
+            _tryAttribution(abi.encodeCall(AttributionChallenges.wrongShare, (c, s, share(p, k))));
+            if (k > 0) _tryAttribution(abi.encodeCall(AttributionChallenges.shareOrder, (c, s, share(p, k - 1), share(p, k))));
+            _accuseData(n, i, 3, list[k].beneficiary);
+        }
+        _accuseData(n, i, 3, carol);
+        _accuseData(n, i, 7, unattributedPool);
+    }
+
+    function _accuseData(uint64 n, uint256 i, uint8 role, address who) private {
+        (ChallengeBase.Cut memory c, Batch memory b, Batch memory before) = (cut(), book.batch(n), book.batch(n - 1));
+        AttributionChallenges.DataPart memory part = dataPart(n - 1, i, who);
+        uint256 last = firstPosting(n, uint256(uint160(who)) + 1);
+        for (uint256 at = firstPosting(n, uint160(who)); at <= last; at++) {
+            ChallengeBase.PostingGap memory gap = postingGap(n, at);
+            _tryAttribution(
+                abi.encodeCall(AttributionChallenges.missingDataPosting, (c, b, before, role, who, part, gap))
+            );
+            if (at == last) continue;
+            _tryAttribution(
+                abi.encodeCall(AttributionChallenges.wrongDataPosting, (c, b, before, posting(n, at), part))
+            );
+        }
     }
 
     function accuseCredit(uint64 n, address beneficiary) external {

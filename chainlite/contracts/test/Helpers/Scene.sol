@@ -2,6 +2,7 @@
 pragma solidity 0.8.30;
 
 import {ChallengeBase} from "../../src/ChallengeBase.sol";
+import {AttributionChallenges} from "../../src/AttributionChallenges.sol";
 import {PostingChallenges} from "../../src/PostingChallenges.sol";
 import {ReceiptChallenges} from "../../src/ReceiptChallenges.sol";
 import {
@@ -13,10 +14,14 @@ import {
     Posting,
     PostingLeaf,
     ReceiptLeaf,
-    Rows
+    Rows,
+    Share,
+    ShareLeaf,
+    Version
 } from "../../src/Types.sol";
 import {Book} from "./Book.sol";
 import {System} from "./System.sol";
+import {Trees} from "./Trees.sol";
 
 /// @title One bonded node with an open epoch, two funded payers, a challenger; and the evidence that challenges take.
 abstract contract Scene is System {
@@ -45,6 +50,8 @@ abstract contract Scene is System {
         made = new Book(settlement, name, split, modelVersion, adapterVersion);
         registry.publish(keccak256(abi.encode(made.price(false))));
         registry.publish(keccak256(abi.encode(made.price(true))));
+        registry.publish(keccak256(abi.encode(made.policy(false))));
+        registry.publish(keccak256(abi.encode(made.policy(true))));
         fund(made.node(), 100 ether);
         bond(made.node(), 10 ether);
         made.openEpoch();
@@ -94,25 +101,67 @@ abstract contract Scene is System {
     }
 
     function rows(bool adapted) internal view returns (Rows memory) {
-        return Rows(book.price(adapted), split, adapted ? adapterVersion : modelVersion, modelVersion);
+        Version memory top = adapted ? adapterVersion : modelVersion;
+        return Rows(book.price(adapted), split, top, modelVersion, book.policy(adapted));
     }
 
     function rowsOf(BillingProof memory p) internal view returns (Rows memory) {
         return rows(p.adapterVersion != 0);
     }
 
-    function stated(uint64 n, uint256 i) internal view returns (ReceiptChallenges.Statement memory s) {
+    function stated(uint64 n, uint256 i) internal view returns (ChallengeBase.Statement memory s) {
         (s.leaf, s.batch) = (receipt(n, i), book.batch(n));
     }
 
-    function signed(BillingProof memory p) internal view returns (ReceiptChallenges.Statement memory s) {
+    function signed(BillingProof memory p) internal view returns (ChallengeBase.Statement memory s) {
         (s.leaf.proof, s.signature) = (p, book.sign(p));
     }
 
-    function postingGap(uint64 n, uint256 at) internal view returns (PostingChallenges.PostingGap memory gap) {
+    function postingGap(uint64 n, uint256 at) internal view returns (ChallengeBase.PostingGap memory gap) {
         gap.at = uint32(at);
         if (at > 0) gap.left = posting(n, at - 1);
         if (at < book.postings(n).length) gap.right = posting(n, at);
+    }
+
+    // ---- evidence of data parts ----
+
+    function signedStatement(BillingProof memory p)
+        internal
+        view
+        returns (AttributionChallenges.SignedStatement memory s)
+    {
+        s.statement = book.statement(p.epoch, p.sequence);
+        s.signature = book.signStatement(s.statement);
+    }
+
+    function share(BillingProof memory p, uint256 i) internal view returns (ShareLeaf memory) {
+        Share[] memory list = book.shares(p.epoch, p.sequence);
+        return ShareLeaf(list[i], Trees.path(book.shareLeaves(list), i));
+    }
+
+    function shareGap(BillingProof memory p, uint256 at)
+        internal
+        view
+        returns (AttributionChallenges.ShareGap memory gap)
+    {
+        gap.at = uint32(at);
+        if (at > 0) gap.left = share(p, at - 1);
+        if (at < book.shares(p.epoch, p.sequence).length) gap.right = share(p, at);
+    }
+
+    /// @dev The receipt at (n, i) with its statement, and where `beneficiary` stands in the shares.
+    function dataPart(uint64 n, uint256 i, address beneficiary)
+        internal
+        view
+        returns (AttributionChallenges.DataPart memory part)
+    {
+        part.receipt = receipt(n, i);
+        BillingProof memory p = part.receipt.proof;
+        (part.rows, part.signed) = (rowsOf(p), signedStatement(p));
+        Share[] memory list = book.shares(p.epoch, p.sequence);
+        uint256 at = 0;
+        while (at < list.length && list[at].beneficiary < beneficiary) at++;
+        part.place = shareGap(p, at);
     }
 
     function creditGap(uint64 n, uint256 at) internal view returns (PostingChallenges.CreditGap memory gap) {
@@ -144,8 +193,8 @@ abstract contract Scene is System {
         PostingChallenges.CreditGap memory earlier = creditGap(n - 1, firstCredit(n - 1, beneficiary));
         PostingChallenges.CreditGap memory current = creditGap(n, firstCredit(n, beneficiary));
         uint256 key = uint160(beneficiary);
-        PostingChallenges.PostingGap memory from = postingGap(n, firstPosting(n, key));
-        PostingChallenges.PostingGap memory to = postingGap(n, firstPosting(n, key + 1));
+        ChallengeBase.PostingGap memory from = postingGap(n, firstPosting(n, key));
+        ChallengeBase.PostingGap memory to = postingGap(n, firstPosting(n, key + 1));
         (ChallengeBase.Cut memory c, Batch memory b, Batch memory before) = (cut(), book.batch(n), book.batch(n - 1));
         vm.prank(carol);
         challenges.credit(c, b, before, beneficiary, current, earlier, from, to);

@@ -2,6 +2,7 @@
 pragma solidity 0.8.30;
 
 import {Test} from "forge-std/Test.sol";
+import {AttributionChallenges} from "../../src/AttributionChallenges.sol";
 import {Challenges} from "../../src/Challenges.sol";
 import {Clock} from "../../src/Clock.sol";
 import {Escrow} from "../../src/Escrow.sol";
@@ -44,6 +45,7 @@ abstract contract System is Test {
     Settlement internal settlement;
     Rewards internal rewards;
     Challenges internal challenges;
+    AttributionChallenges internal attribution;
 
     Split internal split;
     Version internal modelVersion;
@@ -64,10 +66,17 @@ abstract contract System is Test {
             THAW
         );
         settlement = new Settlement(
-            escrow, vm.computeCreateAddress(address(this), nonce + 3), WINDOW, UNBOND, CLAIMS, MINIMUM_BOND
+            escrow,
+            vm.computeCreateAddress(address(this), nonce + 3),
+            vm.computeCreateAddress(address(this), nonce + 4),
+            WINDOW,
+            UNBOND,
+            CLAIMS,
+            MINIMUM_BOND
         );
         rewards = new Rewards(settlement, registry);
         challenges = new Challenges(settlement, registry, ANSWER, DEMAND_BOND);
+        attribution = new AttributionChallenges(settlement, registry);
         publishRows();
     }
 
