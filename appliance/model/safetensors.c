@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_HEADER_BYTES = 32 << 20, MAX_NAME_BYTES = 255 };
-
 struct safetensors {
     struct file_map map;      /* empty when parsed from the caller's memory */
     json_t *header;           /* owns the names */
@@ -65,7 +63,7 @@ static int read_shape(struct safetensor *t, const json_t *shape, size_t *bytes, 
 /* One tensor of the header: its data must lie in the file and be as long as its shape says. */
 static int read_item(const struct safetensors *s, struct safetensor *t, const json_t *value, struct err *e)
 {
-    if (t->name.len > MAX_NAME_BYTES || !name_is_plain(t->name.data, t->name.len))
+    if (t->name.len > SAFETENSORS_MAX_NAME_BYTES || !name_is_plain(t->name.data, t->name.len))
         return err_set(e, OL_EFORMAT, "safetensors", "a tensor's name is empty, too long or not text");
     size_t bytes = 0;
     int rc = read_dtype(t, json_object_get(value, "dtype"), e);
@@ -122,9 +120,9 @@ static int read_header(struct safetensors *s, const unsigned char *bytes, size_t
     if (len < sizeof header_bytes)
         return err_set(e, OL_EFORMAT, "safetensors", "the file ends within its header");
     memcpy(&header_bytes, bytes, sizeof header_bytes);
-    if (header_bytes > MAX_HEADER_BYTES)
+    if (header_bytes > SAFETENSORS_MAX_HEADER_BYTES)
         return err_set(e, OL_ELIMIT, "safetensors", "a header of %llu bytes: more than %d, or not a safetensors file",
-                       (unsigned long long)header_bytes, MAX_HEADER_BYTES);
+                       (unsigned long long)header_bytes, SAFETENSORS_MAX_HEADER_BYTES);
     if (header_bytes > len - sizeof header_bytes)
         return err_set(e, OL_EFORMAT, "safetensors", "the file ends within its header");
     s->data_start = sizeof header_bytes + (size_t)header_bytes;
@@ -216,6 +214,11 @@ const struct safetensor *safetensors_find(const struct safetensors *s, const cha
 {
     uint32_t i;
     return name_index_find(&s->index, name, strlen(name), &i) ? &s->items[i] : NULL;
+}
+
+const char *safetensors_note(const struct safetensors *s, const char *key)
+{
+    return json_string_value(json_object_get(json_object_get(s->header, "__metadata__"), key));
 }
 
 void safetensors_drop_pages(struct safetensors *s) { file_map_drop(&s->map, s->data, s->data_bytes); }

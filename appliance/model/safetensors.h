@@ -7,7 +7,7 @@
 
 struct safetensors;
 
-enum { SAFETENSORS_MAX_DIMS = 4 };
+enum { SAFETENSORS_MAX_DIMS = 4, SAFETENSORS_MAX_NAME_BYTES = 255, SAFETENSORS_MAX_HEADER_BYTES = 32 << 20 };
 
 struct safetensor {
     struct text name;
@@ -27,6 +27,8 @@ void safetensors_close(struct safetensors *);
 size_t safetensors_count(const struct safetensors *);
 const struct safetensor *safetensors_at(const struct safetensors *, size_t i);
 const struct safetensor *safetensors_find(const struct safetensors *, const char *name); /* NULL if absent */
+/* A string of "__metadata__", borrowed; NULL: not there. */
+const char *safetensors_note(const struct safetensors *, const char *key);
 void safetensors_drop_pages(struct safetensors *);
 
 #endif

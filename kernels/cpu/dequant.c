@@ -3,6 +3,7 @@
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/f16.h"
 #include "kernels/cpu/kquant.h"
+#include "kernels/cpu/math.h"
 
 static void row_f16(const uint8_t *src, float *dst, int64_t n)
 {
@@ -99,4 +100,14 @@ void dequantize_row(enum dtype dtype, const void *src, float *dst, int64_t n)
         for (int64_t i = 0; i < n; i += t->block, b += t->bytes)
             block[dtype](b, dst + i);
     }
+}
+
+bool half_row(const float *src, uint16_t *dst, int64_t n)
+{
+    bool finite = true;
+    for (int64_t i = 0; i < n; i++) {
+        dst[i] = f32_to_f16(src[i]);
+        finite = finite && (dst[i] & 0x7c00) != 0x7c00;
+    }
+    return finite;
 }
