@@ -1,35 +1,10 @@
 /* What a revert says: the contracts' custom errors by their selectors; see calls.h. */
 #include "chainlite/calls/calls.h"
+#include "chainlite/contracts/generated/errors.h"
 #include "chainlite/core/hex.h"
 
 #include <stdio.h>
 #include <string.h>
-
-/* Every error that a call of calls.h can end with. */
-static const char *const signatures[] = {
-    /* Settlement */
-    "OnlyOwnerOf(address)", "OnlyChallenges()", "NotABatch(address,uint64)", "WrongNumber(uint64)",
-    "WrongEpoch(uint64)", "WrongSequence(uint64)", "NoOpenEpoch()", "EmptyBatch()", "EmptyTreeNotZero()",
-    "PartsDoNotAddUp()", "CreditsDoNotAddUp()", "NotWhatEscrowCollected(uint128,bytes32)", "BondTooSmall(uint256)",
-    "TooManyOpenBatches()", "NotFinal(uint64)", "AlreadyFinal()", "AlreadyFinalised()", "ZeroAmount()",
-    "NotReady(uint64)", "ClaimsNotOverdue()",
-    /* Escrow */
-    "OnlySettlement()", "OnlyRewards()", "ZeroAddress()", "NothingThawed()", "TooManyClaims(uint256)",
-    "RefundFinished()", "WrongRefund()",
-    /* Rewards */
-    "NothingNew()", "OverEpoch(uint128)", "EpochStillOpen()", "AlreadySwept()", "NotASplit(bytes32)",
-    /* Registry */
-    "AlreadyRegistered(bytes32)", "UnknownItem(bytes32)", "UnknownVersion(bytes32)", "NoSuchNumber(uint32)",
-    "OnlyItemOwner(address)", "OnlyOffered(address)", "OnlyNode(address)", "OnlyTimelock()", "WrongKind(uint8)",
-    "WrongTier(uint8)", "WrongNumber(uint32)", "WrongMetadata(bytes32)", "TooLong(uint256)", "EmptyName()",
-    "ItemIsFrozen(bytes32)", "NotAPart(uint32)", "BaseNeeded()", "NotAWhole(uint256)", "CannotRedirectTo(bytes32)",
-    "TooManyRedirects()", "NothingToChange()",
-    /* Clock and the libraries beneath */
-    "ClockPaused(uint64)", "PauseTooLong(uint64)", "CoolingDown(uint64)", "NotPaused()",
-    "ReentrancyGuardReentrantCall()", "SafeERC20FailedOperation(address)",
-    "ERC20InsufficientBalance(address,uint256,uint256)", "ERC20InsufficientAllowance(address,uint256,uint256)",
-    "OwnableUnauthorizedAccount(address)",
-};
 
 /* Appends one argument; `type` is its name, as long as `len`. */
 static void put_argument(char *out, size_t cap, const char *type, size_t len, const uint8_t word[ABI_WORD_BYTES])
@@ -94,10 +69,10 @@ void call_error_text(const char *data, char out[CALL_ERROR_BYTES])
         return;
     }
     uint8_t selector[4];
-    for (size_t i = 0; i < sizeof signatures / sizeof *signatures; i++) {
-        abi_selector(signatures[i], selector);
+    for (size_t i = 0; i < sizeof contract_errors / sizeof *contract_errors; i++) {
+        abi_selector(contract_errors[i], selector);
         if (memcmp(selector, bytes, 4) == 0) {
-            put_error(out, CALL_ERROR_BYTES, signatures[i], bytes + 4, n - 4);
+            put_error(out, CALL_ERROR_BYTES, contract_errors[i], bytes + 4, n - 4);
             return;
         }
     }

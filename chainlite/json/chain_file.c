@@ -1,6 +1,8 @@
 /* Chain data files; see chain_file.h. */
 #include "chainlite/json/chain_file.h"
 
+#include "chainlite/core/dispute.h"
+
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,9 +73,19 @@ static const struct field chain_fields[] = {
 };
 const struct schema chain_file_schema = SCHEMA("chain file", chain_file, chain_fields);
 
+/* A layout that the light client has no table of would be found out only when it is asked for trust. */
+static int check_layout(int rc, struct chain_file *c, struct err *e)
+{
+    if (rc || !c->has_l1 || !*c->l1.layout || dispute_layout(c->l1.layout))
+        return rc;
+    err_set(e, OL_EFORMAT, "chain", "l1.layout: \"%.40s\" is none of chainlite/core/dispute.h", c->l1.layout);
+    schema_free(&chain_file_schema, c);
+    return OL_EFORMAT;
+}
+
 int chain_file_parse(const char *text, size_t n, struct chain_file *out, struct err *e)
 {
-    return notation_parse(&chain_file_schema, text, n, out, e);
+    return check_layout(notation_parse(&chain_file_schema, text, n, out, e), out, e);
 }
 
 int chain_file_load(const char *which, struct chain_file *out, struct err *e)
@@ -81,12 +93,13 @@ int chain_file_load(const char *which, struct chain_file *out, struct err *e)
     const char *directory = getenv("OPENLORA_CHAINS");
     char path[PATH_MAX];
     if (strchr(which, '/'))
-        return notation_read_file(&chain_file_schema, which, CHAIN_FILE_MAX_BYTES, out, e);
+        return check_layout(notation_read_file(&chain_file_schema, which, CHAIN_FILE_MAX_BYTES, out, e), out, e);
     int n = snprintf(path, sizeof path, "%s/%s.json", directory ? directory : OPENLORA_CHAINS_DIRECTORY, which);
     memset(out, 0, sizeof *out);
     if (n < 0 || n >= PATH_MAX)
         return err_set(e, OL_EINVAL, "chain", "the chain's name is too long: %.80s…", which);
     int rc = notation_read_file(&chain_file_schema, path, CHAIN_FILE_MAX_BYTES, out, e);
+    rc = check_layout(rc, out, e);
     return rc == OL_ENOTFOUND ? err_set(e, rc, "chain", "no chain \"%.40s\": there is no %s", which, path) : rc;
 }
 

@@ -31,7 +31,7 @@ struct chain_forks {
 struct chain_anchors { /* contracts on L1 by which L2 blocks are trusted */
     uint64_t l1_chain_id;
     struct chain_address system_config, dispute_game_factory, anchor_state_registry;
-    char layout[CHAIN_NAME_BYTES]; /* storage layout: "asr-1" or "asr-3"; "" unknown */
+    char layout[CHAIN_NAME_BYTES]; /* of games and registry: a name of core/dispute.h; "" not known */
 };
 
 struct chain_note {

@@ -193,10 +193,47 @@ START_TEST(test_errors)
 }
 END_TEST
 
+/* Every error of every contract's ABI is known by its name. */
+START_TEST(test_all_errors_are_known)
+{
+    json_t *abi = json_load_file("chainlite/contracts/generated/abi.json", 0, NULL), *entries, *entry;
+    const char *contract;
+    size_t i, n = 0;
+    ck_assert(abi != NULL);
+    json_object_foreach (abi, contract, entries) {
+        json_array_foreach (entries, i, entry) {
+            if (strcmp(json_string_value(json_object_get(entry, "type")), "error") != 0)
+                continue;
+            const char *name = json_string_value(json_object_get(entry, "name"));
+            char signature[256], data[16] = "0x", text[CALL_ERROR_BYTES];
+            uint8_t selector[4];
+            size_t at = (size_t)snprintf(signature, sizeof signature, "%s(", name), k;
+            json_t *input;
+            json_array_foreach (json_object_get(entry, "inputs"), k, input)
+                at += (size_t)snprintf(signature + at, sizeof signature - at, "%s%s", k ? "," : "",
+                                       json_string_value(json_object_get(input, "type")));
+            snprintf(signature + at, sizeof signature - at, ")");
+            abi_selector(signature, selector);
+            hex_encode(selector, 4, data + 2);
+            call_error_text(data, text);
+            ck_assert_msg(strncmp(text, name, strlen(name)) == 0 && text[strlen(name)] == '(', "%s: %s is \"%s\"",
+                          contract, signature, text);
+            n++;
+        }
+    }
+    ck_assert_uint_gt(n, 100);
+    char text[CALL_ERROR_BYTES];
+    call_error_text("0x9568563d", text); /* of Challenges' constructor */
+    ck_assert_str_eq(text, "WindowTooShort()");
+    json_decref(abi);
+}
+END_TEST
+
 int main(void)
 {
     vectors = json_load_file("tests/unit/data/calls/calls.json", 0, NULL);
-    int rc = RUN_SUITE("calls", test_escrow, test_settlement_and_rewards, test_registry, test_room, test_errors);
+    int rc = RUN_SUITE("calls", test_escrow, test_settlement_and_rewards, test_registry, test_room, test_errors,
+                       test_all_errors_are_known);
     json_decref(vectors);
     return rc;
 }

@@ -1,9 +1,11 @@
 /* The catalog file and the chain files: what is written is read again, ids are checked, lookups. */
+#include "chainlite/core/dispute.h"
 #include "chainlite/core/tx.h"
 #include "chainlite/json/catalog.h"
 #include "chainlite/json/chain_file.h"
 #include "unit/vectors.h"
 
+#include <glob.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -155,6 +157,37 @@ START_TEST(test_chain_files)
 }
 END_TEST
 
+/* Every chain file is whole, and names a layout of games that the light client knows, or none. */
+START_TEST(test_layouts)
+{
+    glob_t files;
+    size_t with_layout = 0;
+    ck_assert_int_eq(glob("chainlite/chains/*.json", 0, NULL, &files), 0);
+    ck_assert_uint_ge(files.gl_pathc, 4);
+    for (size_t i = 0; i < files.gl_pathc; i++) {
+        struct chain_file c;
+        struct err e = {0};
+        ck_assert_msg(chain_file_load(files.gl_pathv[i], &c, &e) == 0, "%s: %s", files.gl_pathv[i], e.message);
+        if (c.has_l1 && *c.l1.layout) {
+            ck_assert_ptr_nonnull(dispute_layout(c.l1.layout));
+            with_layout++;
+        }
+        schema_free(&chain_file_schema, &c);
+    }
+    globfree(&files);
+    ck_assert_uint_ge(with_layout, 1);
+    json_t *j = json_load_file("chainlite/chains/op-mainnet.json", 0, NULL);
+    json_object_set_new(json_object_get(j, "l1"), "layout", json_string("asr-3"));
+    char *text = json_dumps(j, 0);
+    struct chain_file c;
+    struct err e = {0};
+    ck_assert_int_eq(chain_file_parse(text, strlen(text), &c, &e), OL_EFORMAT);
+    ck_assert_ptr_nonnull(strstr(e.message, "asr-3"));
+    free(text);
+    json_decref(j);
+}
+END_TEST
+
 /* What chainlited serves is read as strictly as the file: the same bytes again, and no id that is not its row's. */
 START_TEST(test_served)
 {
@@ -218,6 +251,6 @@ END_TEST
 
 int main(void)
 {
-    return RUN_SUITE("catalog", test_lookups, test_refused_rows, test_file, test_served, test_chain_files,
+    return RUN_SUITE("catalog", test_lookups, test_refused_rows, test_file, test_served, test_chain_files, test_layouts,
                       test_devnet_addresses);
 }
