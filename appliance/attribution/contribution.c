@@ -12,17 +12,17 @@
 
 enum { TAG_CONTRIBUTION = 8 };
 
-static const char *const formats[] = {[CONTENT_TEXT] = "text",
-                                      [CONTENT_MARKDOWN] = "markdown",
-                                      [CONTENT_CHAT] = "chat",
-                                      [CONTENT_INSTRUCTION] = "instruction"};
+const char *const content_format_names[CONTENT_FORMATS] = {[CONTENT_TEXT] = "text",
+                                                           [CONTENT_MARKDOWN] = "markdown",
+                                                           [CONTENT_CHAT] = "chat",
+                                                           [CONTENT_INSTRUCTION] = "instruction"};
 
 static const struct field label_fields[] = {
     FIELD_BOUNDED(contribution_labels, TEXT, "licence", licence, LABEL_BYTES),
     FIELD_BOUNDED(contribution_labels, TEXT, "consent", consent, LABEL_BYTES),
     FIELD_BOUNDED(contribution_labels, TEXT, "jurisdiction", jurisdiction, LABEL_BYTES),
 };
-static const struct schema labels_schema = SCHEMA("set of labels", contribution_labels, label_fields);
+const struct schema labels_schema = SCHEMA("set of labels", contribution_labels, label_fields);
 
 static const struct field contribution_fields[] = {
     FIELD(contribution, HASH, "id", id),
@@ -30,7 +30,7 @@ static const struct field contribution_fields[] = {
     FIELD(contribution, U64, "registered_at", registered_at),
     FIELD(contribution, HASH, "sha256", sha256),
     FIELD(contribution, U64, "bytes", bytes),
-    FIELD_ONE_OF(contribution, "format", format, formats),
+    FIELD_ONE_OF(contribution, "format", format, content_format_names),
     FIELD_MERGED(contribution, labels, &labels_schema),
     FIELD(contribution, BOOL, "withdrawn", withdrawn),
 };

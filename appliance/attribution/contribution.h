@@ -14,7 +14,8 @@
 enum { LABEL_BYTES = 64, CONTENT_MAX_BYTES = 16 << 20 };
 
 /* The numbers stand in leaves: never change one. */
-enum content_format { CONTENT_TEXT = 1, CONTENT_MARKDOWN = 2, CONTENT_CHAT = 3, CONTENT_INSTRUCTION = 4 };
+enum content_format { CONTENT_TEXT = 1, CONTENT_MARKDOWN = 2, CONTENT_CHAT = 3, CONTENT_INSTRUCTION = 4, CONTENT_FORMATS };
+extern const char *const content_format_names[CONTENT_FORMATS]; /* NULL at 0 */
 
 /* 1 to 63 printable ASCII characters other than " and \, so that their JSON has one form. */
 struct contribution_labels {
@@ -22,6 +23,7 @@ struct contribution_labels {
     char consent[LABEL_BYTES];      /* on what ground it may be trained on: owner, granted, public */
     char jurisdiction[LABEL_BYTES]; /* whose law holds: EU, US-CA */
 };
+extern const struct schema labels_schema;
 
 struct contribution {
     uint8_t id[32]; /* contribution_id() */

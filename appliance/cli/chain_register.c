@@ -4,7 +4,7 @@
 #include "chainlite/calls/calls.h"
 #include "chainlite/core/hex.h"
 #include "chainlite/json/catalog.h"
-#include "cli/account.h"
+#include "cli/chain_publish.h"
 #include "cli/commands.h"
 #include "model/adapter_file.h"
 
@@ -14,8 +14,6 @@
 #include <time.h>
 
 #define MODULE "register"
-
-enum { CALL_BYTES = 4096 };
 
 struct registration {
     struct chain_link_options link;
@@ -35,54 +33,17 @@ struct registration {
 
 /* ---- on the chain */
 
-static int send(struct registration *r, const char *contract, const struct abi_writer *data, struct err *e)
-{
-    const struct signing_key key = account_key(&r->owner);
-    struct sending s = {.data = data->data, .data_len = data->len};
-    struct tx_receipt receipt;
-    if (data->failed)
-        return err_set(e, OL_ELIMIT, MODULE, "the call is too long");
-    int rc = chain_link_contract(&r->chain, contract, s.to, e);
-    return rc == 0 ? chain_link_send(&r->chain, &key, &s, &receipt, e) : rc;
-}
-
-static int is_registered(struct registration *r, const uint8_t id[32], bool *out, struct err *e)
-{
-    static const uint8_t zero[32];
-    uint8_t slot[32], word[32];
-    struct light_head head;
-    slot_registered(id, slot);
-    int rc = chain_link_word(&r->chain, "Registry", slot, word, &head, e);
-    *out = rc == 0 && memcmp(word, zero, 32) != 0;
-    return rc;
-}
-
 static int publish_version(struct registration *r, const struct catalogued_version *v, struct err *e)
 {
     static const uint8_t no_record[32];
-    uint8_t room[CALL_BYTES];
-    struct abi_writer w;
-    bool there;
-    int rc = is_registered(r, v->row.item, &there, e);
-    if (rc == 0 && !there) {
-        abi_writer_init(&w, room, sizeof room);
-        call_registry_create_item(&w, v->kind, v->name);
-        rc = send(r, "Registry", &w, e);
-    }
-    if (rc == 0)
-        rc = is_registered(r, v->id, &there, e);
-    if (rc != 0 || there)
-        return rc;
-    abi_writer_init(&w, room, sizeof room);
-    call_registry_publish_version(&w, &v->row, NULL, 0, NULL, 0, no_record, "");
-    return send(r, "Registry", &w, e);
+    return chain_publish_version(&r->chain, &r->owner, v, NULL, 0, no_record, e);
 }
 
 /* One call through the timelock, which must let it through at once: governance elsewhere takes its time. */
 static int publish_split(struct registration *r, const struct row_split *split, struct err *e)
 {
     static const uint8_t none[32];
-    uint8_t inner_room[CALL_BYTES], room[2 * CALL_BYTES], registry[ADDRESS_BYTES];
+    uint8_t inner_room[CHAIN_CALL_BYTES], room[2 * CHAIN_CALL_BYTES], registry[ADDRESS_BYTES];
     static const char *const calls[] = {"schedule(address,uint256,bytes,bytes32,bytes32,uint256)",
                                         "execute(address,uint256,bytes,bytes32,bytes32)"};
     struct abi_writer inner, w;
@@ -101,7 +62,7 @@ static int publish_split(struct registration *r, const struct row_split *split, 
             abi_put_u64(&w, 0); /* delay */
         abi_set_offset(&w, place, 4);
         abi_put_bytes(&w, inner.data, inner.len);
-        rc = send(r, "TimelockController", &w, e);
+        rc = chain_publish_call(&r->chain, &r->owner, "TimelockController", &w, e);
     }
     return rc;
 }
@@ -116,7 +77,7 @@ static int publish(struct registration *r, struct err *e)
         if (memcmp(versions[i].owner, r->owner.address, ADDRESS_BYTES) == 0) /* others publish theirs */
             rc = publish_version(r, &versions[i], e);
     if (rc == 0)
-        rc = is_registered(r, split->id, &there, e);
+        rc = chain_is_registered(&r->chain, split->id, &there, e);
     return rc == 0 && !there ? publish_split(r, &split->row, e) : rc;
 }
 

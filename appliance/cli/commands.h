@@ -13,6 +13,7 @@ int command_chain_deploy(const struct command *, int argc, char **argv);
 int command_chain_mint(const struct command *, int argc, char **argv);
 int command_chain_register(const struct command *, int argc, char **argv);
 int command_chat(const struct command *, int argc, char **argv);
+int command_datanet(const struct command *, int argc, char **argv);
 int command_key(const struct command *, int argc, char **argv);
 int command_logits(const struct command *, int argc, char **argv);
 int command_ps(const struct command *, int argc, char **argv);
