@@ -30,7 +30,7 @@ enum { LOG_LINE_MAX_BYTES = 8 << 20, LOG_MAX_BYTES = 1 << 30 };
 struct log_entry {
     uint64_t sequence; /* from 1 */
     uint8_t previous[32];
-    uint64_t time; /* Unix seconds; never less than the entry before */
+    uint64_t time; /* Unix seconds */
     uint8_t actor[ADDRESS_BYTES];
     uint8_t action;  /* enum datanet_action */
     json_t *body;    /* owned; the action's struct as an object */

@@ -253,8 +253,9 @@ int datanet_apply(struct datanet *d, const struct log_entry *entry, struct err *
         return refuse(e, "the first line of a log creates the Datanet, and no other");
     if (entry->sequence != d->sequence + 1 || memcmp(entry->previous, d->head, 32) != 0)
         return refuse(e, "the line does not follow the one before");
-    if (entry->time < d->time)
-        return refuse(e, "the line is older than the one before");
+    bool registers = entry->action == ACT_COMMIT || entry->action == ACT_PROPOSE;
+    if (entry->time < d->time + registers)
+        return refuse(e, registers ? "the line is not later than the one before" : "the line is older than the one before");
     int rc = log_body_read(entry, &body, e);
     if (rc != 0)
         return rc;

@@ -73,10 +73,11 @@ static int read_line(struct reading *r, const char *line, size_t n, struct err *
 static int read_lines(struct reading *r, const char *text, size_t n, struct err *e)
 {
     size_t at = 0;
-    for (const char *newline; (newline = memchr(text + at, '\n', n - at)); at = (size_t)(newline - text) + 1) {
+    unsigned long number = 1;
+    for (const char *newline; (newline = memchr(text + at, '\n', n - at)); at = (size_t)(newline - text) + 1, number++) {
         int rc = read_line(r, text + at, (size_t)(newline - text) - at, e);
         if (rc != 0)
-            return err_prefix(e, "line %llu", (unsigned long long)r->datanet->sequence + 1);
+            return err_prefix(e, "line %lu", number);
     }
     r->datanet->log_bytes = at;
     return at ? 0 : err_set(e, OL_EFORMAT, MODULE, "the log has no whole line");
@@ -202,6 +203,8 @@ static int sign(struct datanet *d, struct log_entry *entry, const struct datanet
     return rc == 0 ? secp_sign(by->secp, by->secret, digest, entry->signature, e) : rc;
 }
 
+uint64_t datanet_next_time(const struct datanet *d, uint64_t now) { return now > d->time ? now : d->time + 1; }
+
 int datanet_act(struct datanet *d, enum datanet_action action, const void *body, const struct datanet_signer *by,
                 uint64_t now, struct err *e)
 {
@@ -213,7 +216,7 @@ int datanet_act(struct datanet *d, enum datanet_action action, const void *body,
         return rc;
     buf_init(&line, LOG_LINE_MAX_BYTES);
     entry.sequence = d->sequence + 1;
-    entry.time = now > d->time ? now : d->time; /* a clock that went back does not break the order */
+    entry.time = datanet_next_time(d, now);
     memcpy(entry.previous, d->head, 32);
     memcpy(entry.actor, by->address, ADDRESS_BYTES);
     rc = datanet_apply(d, &entry, e);

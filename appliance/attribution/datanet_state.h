@@ -3,6 +3,8 @@
  * The log is the only truth: the state is what follows from its lines, and a line that the rules below do not allow is
  * refused no matter whether it is being appended or read.
  *
+ * - No line is older than the one before. commit and propose are later by a second at least: registration times are a
+ *   strict order, so that nobody becomes first by trying ids within a second.
  * - create: the first line; whoever signs it is the owner.
  * - members: the owner. commit, propose: contributors; anybody, when none are named. A proposal that reveals a
  *   commitment of the same contributor is registered at the commitment's time, else at its own.
@@ -77,6 +79,9 @@ int datanet_create(const char *folder, const struct log_create *, const struct d
 /* Signs a line, applies it and appends it, on disk before this returns. body: the action's struct. */
 int datanet_act(struct datanet *, enum datanet_action, const void *body, const struct datanet_signer *, uint64_t now,
                 struct err *) __attribute__((warn_unused_result));
+
+/* The time of the next line at `now`: later than the last line's, even when the clock is not. */
+uint64_t datanet_next_time(const struct datanet *, uint64_t now);
 
 /* Whether the line is allowed, and what follows from it: the rules above. On failure nothing has changed. */
 int datanet_apply(struct datanet *, const struct log_entry *, struct err *) __attribute__((warn_unused_result));

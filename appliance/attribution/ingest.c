@@ -126,7 +126,7 @@ static int add_contributions(struct ingestion *in, struct err *e)
     size_t n = 0;
     int rc = order ? datanet_load_contents(d, e) : no_memory(e);
     for (size_t i = 0; rc == 0 && i < d->n_proposals; i++)
-        if (d->proposals[i].contribution.text && d->proposals[i].contribution.registered_at <= in->o->registered_at)
+        if (d->proposals[i].contribution.text && d->proposals[i].contribution.registered_at < in->o->registered_at)
             order[n++] = &d->proposals[i].contribution;
     if (rc == 0)
         qsort(order, n, sizeof *order, by_order);

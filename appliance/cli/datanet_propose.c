@@ -168,7 +168,7 @@ static int commit(const struct offer *o, const char *path, struct err *e)
     if (rc == 0)
         rc = commitment_path(o, path, to, e);
     if (rc == 0)
-        rc = check_file(o, path, &s, now, &in, kept.sha256, id, e);
+        rc = check_file(o, path, &s, datanet_next_time(s.datanet, now), &in, kept.sha256, id, e);
     if (rc == 0 && getrandom(kept.salt, sizeof kept.salt, 0) != (ssize_t)sizeof kept.salt)
         rc = err_set(e, OL_EIO, MODULE, "no random numbers");
     if (rc == 0) {
@@ -259,7 +259,7 @@ static int propose(const struct offer *o, const char *path, struct err *e)
     if (rc == 0)
         rc = read_commitment(o, path, s.datanet, &kept, &committed_at, e);
     if (rc == 0)
-        rc = check_file(o, path, &s, committed_at ? committed_at : now, &in, body.sha256, id, e);
+        rc = check_file(o, path, &s, committed_at ? committed_at : datanet_next_time(s.datanet, now), &in, body.sha256, id, e);
     if (rc == 0 && committed_at) {
         memcpy(body.commitment, kept.commitment, 32);
         memcpy(body.salt, kept.salt, 32);
