@@ -15,6 +15,7 @@ static const struct command commands[] = {
     {"ps", "", "what the node is doing: model, pages, requests", NULL, command_ps},
     {"adapter", "list | load NAME PATH | unload NAME | pin NAME | unpin NAME", "manage a node's LoRA adapters",
      "PATH is a PEFT directory or GGUF adapter below one of the node's adapter roots.", command_adapter},
+    {"attribution", "STEP", "make an attribution policy: which data earns by an adapter's answers", NULL, command_attribution},
     {"bench", "", "measure prefill and decode speed of a model",
      "Prefill: one prompt of random tokens, best of 4. Decode: the sequences start from short random prompts and\n"
      "advance together, best of 3. With adapters, sequence i uses adapter i modulo their number.",
@@ -54,7 +55,7 @@ static void print_commands(FILE *out)
 {
     fprintf(out, "usage: openlora COMMAND [options]\n\ncommands:\n");
     for (int i = 0; i < COMMANDS; i++)
-        fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
+        fprintf(out, "  %-11s %s\n", commands[i].name, commands[i].summary);
     fprintf(out, "\n`openlora COMMAND --help` explains each. Exit status: 0 success, 1 failure, 2 wrong usage.\n");
 }
 

@@ -39,6 +39,13 @@ void span_builder_close(struct span_builder *b)
 uint32_t span_builder_documents(const struct span_builder *b) { return (uint32_t)b->documents; }
 uint64_t span_builder_symbols(const struct span_builder *b) { return b->n; }
 
+uint64_t span_builder_bytes(const struct span_builder *b)
+{
+    struct span_layout layout;
+    span_layout_of(b->vocab, (uint32_t)b->documents, b->n, &layout);
+    return layout.end;
+}
+
 /* Room for `more` entries behind `n`. */
 static int make_room(uint32_t **array, size_t *cap, size_t n, size_t more, struct err *e)
 {

@@ -53,6 +53,7 @@ int span_builder_add(struct span_builder *, const int32_t *ids, size_t n, struct
     __attribute__((warn_unused_result));
 uint32_t span_builder_documents(const struct span_builder *);
 uint64_t span_builder_symbols(const struct span_builder *);
+uint64_t span_builder_bytes(const struct span_builder *); /* of the file */
 /* Replaces `path` in one step. hash: of the file, may be NULL. progress may be NULL. OL_EINVAL without a single document. */
 int span_builder_write(struct span_builder *, const char *path, span_progress progress, void *context,
                        char hash[SHA256_HEX_BYTES], struct err *) __attribute__((warn_unused_result));

@@ -1,7 +1,6 @@
 #include "training/row_tokens.h"
 
 #include "model/chat_template.h"
-#include "model/tokenizer.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -42,6 +41,8 @@ void row_encoder_close(struct row_encoder *r)
     tokenizer_close(r->tokenizer);
     free(r);
 }
+
+const struct tokenizer *row_encoder_tokenizer(const struct row_encoder *r) { return r->tokenizer; }
 
 void row_tokens_deinit(struct row_tokens *t)
 {

@@ -11,6 +11,7 @@
 
 #include "attribution/contribution.h"
 #include "model/model_file.h"
+#include "model/tokenizer.h"
 
 struct row_encoder;
 
@@ -26,6 +27,7 @@ enum { ROW_MAX_TOKENS = 1 << 22 };
 int row_encoder_open(const struct model_file *file, struct row_encoder **out, struct err *e)
     __attribute__((warn_unused_result));
 void row_encoder_close(struct row_encoder *encoder); /* NULL is fine */
+const struct tokenizer *row_encoder_tokenizer(const struct row_encoder *encoder); /* borrowed */
 
 /* Fills `out`, which starts zeroed and is used again from row to row. OL_EFORMAT: a row that cannot be a conversation
  * of this model, with the reason; OL_EUNSUPPORTED: no template, or one that shows earlier turns otherwise than it did
