@@ -121,7 +121,7 @@ static int add_version(struct registration *r, enum item_kind kind, const char *
     if (!hex_decode(content, row.content_hash, sizeof row.content_hash))
         return err_set(e, OL_EFORMAT, MODULE, "%s has no content hash", name);
     const struct catalogued_version *known = chain_catalog_by_content(&r->rows, row.content_hash, base);
-    const struct catalogued_version *older = chain_catalog_by_name(&r->rows, name);
+    const struct catalogued_version *older = chain_catalog_by_name(&r->rows, kind, name);
     if (!known) {
         row.number = older ? older->row.number + 1 : 1;
         memcpy(row.payee, r->owner.address, ADDRESS_BYTES);

@@ -241,12 +241,13 @@ const struct catalogued_version *chain_catalog_by_content(const struct chain_cat
     return best;
 }
 
-const struct catalogued_version *chain_catalog_by_name(const struct chain_catalog *c, const char *name)
+const struct catalogued_version *chain_catalog_by_name(const struct chain_catalog *c, enum item_kind kind,
+                                                       const char *name)
 {
     const struct catalogued_version *best = NULL;
     for (size_t i = 0; i < c->versions.n; i++) {
         const struct catalogued_version *v = version_at(c, i);
-        if (strcmp(v->name, name) == 0 && (!best || v->row.number > best->row.number))
+        if (v->kind == kind && strcmp(v->name, name) == 0 && (!best || v->row.number > best->row.number))
             best = v;
     }
     return best;

@@ -66,7 +66,8 @@ const struct catalogued_version *chain_catalog_version(const struct chain_catalo
 /* The highest version number with this content and, for adapters, on this base (NULL: any base). */
 const struct catalogued_version *chain_catalog_by_content(const struct chain_catalog *, const uint8_t content_hash[32],
                                                           const uint8_t *base_version);
-const struct catalogued_version *chain_catalog_by_name(const struct chain_catalog *, const char *name); /* newest */
+const struct catalogued_version *chain_catalog_by_name(const struct chain_catalog *, enum item_kind,
+                                                       const char *name); /* newest */
 const struct catalogued_price *chain_catalog_price(const struct chain_catalog *, const uint8_t id[32]);
 /* What this node asks at `time_s`: the price with the latest effective time not after it (of two, the later row). */
 const struct catalogued_price *chain_catalog_price_at(const struct chain_catalog *, const uint8_t node[ADDRESS_BYTES],

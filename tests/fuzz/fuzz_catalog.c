@@ -18,7 +18,7 @@ static void check_catalog(const struct chain_catalog *c)
     CHECK(again.versions.n == c->versions.n && again.prices.n == c->prices.n && again.splits.n == c->splits.n);
     const struct catalogued_version *v = c->versions.at;
     for (size_t i = 0; i < c->versions.n; i++)
-        CHECK(chain_catalog_version(&again, v[i].id) && chain_catalog_by_name(&again, v[i].name));
+        CHECK(chain_catalog_version(&again, v[i].id) && chain_catalog_by_name(&again, v[i].kind, v[i].name));
     chain_catalog_deinit(&again);
     buf_deinit(&text);
 }

@@ -22,14 +22,14 @@ static int make(const uint8_t node[ADDRESS_BYTES], struct chain_catalog *c, stru
     chain_catalog_init(c);
     int rc = chain_catalog_add_version(c, ITEM_MODEL, node, "model", &model, e);
     if (rc == 0) {
-        memcpy(id[0], chain_catalog_by_name(c, "model")->id, 32);
+        memcpy(id[0], chain_catalog_by_name(c, ITEM_MODEL, "model")->id, 32);
         memcpy(adapter.base_version, id[0], 32);
         rc = chain_catalog_add_version(c, ITEM_ADAPTER, node, "adapter", &adapter, e);
     }
     if (rc == 0)
         rc = chain_catalog_add_split(c, &split, e);
     if (rc == 0)
-        memcpy(id[1], chain_catalog_by_name(c, "adapter")->id, 32);
+        memcpy(id[1], chain_catalog_by_name(c, ITEM_ADAPTER, "adapter")->id, 32);
     for (int i = 0; rc == 0 && i < 2; i++) {
         struct row_price price = {.tier = TIER_DEFAULT, .effective_time = 1, .input_wei = 3000000, .cached_wei = 1000000,
                                   .output_wei = 9000000, .floor_wei = 5, .compute_wei = 1000000};

@@ -32,7 +32,7 @@ static void fill(struct chain_catalog *c)
 {
     chain_catalog_init(c);
     add_version(c, ITEM_MODEL, "small \"model\"", 1, 10, NULL);
-    const struct catalogued_version *model = chain_catalog_by_name(c, "small \"model\"");
+    const struct catalogued_version *model = chain_catalog_by_name(c, ITEM_MODEL, "small \"model\"");
     uint8_t base[32];
     memcpy(base, model->id, 32);
     add_version(c, ITEM_ADAPTER, "pirate", 2, 20, base);
@@ -48,14 +48,15 @@ START_TEST(test_lookups)
     struct chain_catalog c;
     fill(&c);
     size_t rows = c.versions.n;
-    const struct catalogued_version *model = chain_catalog_by_name(&c, "small \"model\"");
-    const struct catalogued_version *pirate = chain_catalog_by_name(&c, "pirate");
+    const struct catalogued_version *model = chain_catalog_by_name(&c, ITEM_MODEL, "small \"model\"");
+    const struct catalogued_version *pirate = chain_catalog_by_name(&c, ITEM_ADAPTER, "pirate");
     ck_assert_uint_eq(pirate->row.number, 2);
     ck_assert_ptr_eq(chain_catalog_version(&c, pirate->id), pirate);
     ck_assert_ptr_eq(chain_catalog_by_content(&c, (uint8_t[32]){20}, model->id), pirate);
     ck_assert_ptr_eq(chain_catalog_by_content(&c, (uint8_t[32]){20}, NULL), pirate);
     ck_assert_ptr_null(chain_catalog_by_content(&c, (uint8_t[32]){20}, pirate->id));
-    ck_assert_ptr_null(chain_catalog_by_name(&c, "nobody"));
+    ck_assert_ptr_null(chain_catalog_by_name(&c, ITEM_MODEL, "nobody"));
+    ck_assert_ptr_null(chain_catalog_by_name(&c, ITEM_DATANET, "pirate")); /* a name of another kind */
     ck_assert_ptr_null(chain_catalog_price_at(&c, node, model->id, TIER_DEFAULT, 99));
     ck_assert(chain_catalog_price_at(&c, node, model->id, TIER_DEFAULT, 100)->row.input_wei == 5);
     ck_assert(chain_catalog_price_at(&c, node, model->id, TIER_DEFAULT, 1000)->row.input_wei == 6);

@@ -104,10 +104,10 @@ static void make_catalog(struct chain_catalog *c)
     struct err e = {0};
     chain_catalog_init(c);
     ck_assert_int_eq(chain_catalog_add_version(c, ITEM_MODEL, payer, "m", &m, &e), 0);
-    memcpy(model, chain_catalog_by_name(c, "m")->id, 32);
+    memcpy(model, chain_catalog_by_name(c, ITEM_MODEL, "m")->id, 32);
     memcpy(a.base_version, model, 32);
     ck_assert_int_eq(chain_catalog_add_version(c, ITEM_ADAPTER, payer, "a", &a, &e), 0);
-    memcpy(adapter, chain_catalog_by_name(c, "a")->id, 32);
+    memcpy(adapter, chain_catalog_by_name(c, ITEM_ADAPTER, "a")->id, 32);
     ck_assert_int_eq(chain_catalog_add_split(c, &s, &e), 0);
     add_price(c, model, 1);
 }
