@@ -118,34 +118,10 @@ static int load_layer(struct model *m, const struct model_file *f, int i, struct
     return OL_OK;
 }
 
-/* Llama 3 scales low frequencies by `factor` and blends in between (Llama 3.1 release; same in transformers). */
-static double llama3_frequency(const struct model_config *c, double f)
-{
-    double wavelength = 2 * M_PI / f, original = c->rope_original_context;
-    if (wavelength < original / c->rope_high_freq_factor)
-        return f;
-    if (wavelength > original / c->rope_low_freq_factor)
-        return f / c->rope_factor;
-    double smooth = (original / wavelength - c->rope_low_freq_factor) /
-                    (c->rope_high_freq_factor - c->rope_low_freq_factor);
-    return (1 - smooth) * f / c->rope_factor + smooth * f;
-}
-
 static int load_frequencies(struct model *m, struct err *e)
 {
-    const struct model_config *c = &m->config;
-    float freq[MAX_HEAD_DIM / 2] = {0};
-    int half = c->head_dim / 2;
-    for (int i = 0; i < half; i++) {
-        double f = pow(c->rope_theta, -2.0 * i / c->head_dim);
-        if (c->rope_scaling == ROPE_LINEAR)
-            f /= c->rope_factor;
-        else if (c->rope_scaling == ROPE_LLAMA3)
-            f = llama3_frequency(c, f);
-        if (c->has_rope_freq_factors)
-            f /= c->rope_freq_factors[i];
-        freq[i] = (float)f;
-    }
+    float freq[MAX_HEAD_DIM / 2];
+    rope_frequencies(&m->config, freq);
     int rc = m->ops->alloc(m->device, sizeof freq, &m->inv_freq, e);
     return rc < 0 ? rc : m->ops->upload(m->device, m->inv_freq, freq, sizeof freq, e);
 }

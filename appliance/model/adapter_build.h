@@ -40,6 +40,8 @@ void lora_pair_name(const struct lora_pairs *p, const struct lora_pair *pair, ch
 enum lora_target lora_pair_target(const struct lora_pairs *p, const struct lora_pair *pair);
 static inline int32_t lora_pair_rank(const struct lora_pair *pair) { return (int32_t)pair->a.rows; }
 
+enum tensor_role lora_target_role(int target); /* the weight it adapts */
+const char *lora_target_name(int target);      /* "q_proj" */
 /* in and out of the target's weight. */
 void lora_target_shape(const struct model_config *model, int target, int64_t *in, int64_t *out);
 

@@ -59,6 +59,9 @@ void lora_pair_name(const struct lora_pairs *p, const struct lora_pair *pair, ch
              targets[lora_pair_target(p, pair)].name);
 }
 
+enum tensor_role lora_target_role(int target) { return targets[target].role; }
+const char *lora_target_name(int target) { return targets[target].name; }
+
 void lora_target_shape(const struct model_config *model, int target, int64_t *in, int64_t *out)
 {
     arch_role_shape(model, targets[target].role, out, in);

@@ -55,4 +55,7 @@ void model_file_drop_pages(struct model_file *);                  /* after packi
  * computed from file identity (inode, size, mtime) through the user's cache folder. */
 int model_file_version(const struct model_file *, char out[65], struct err *e);
 
+/* Radians per position of each pair of a head, scaling applied; zero beyond head_dim / 2. */
+void rope_frequencies(const struct model_config *config, float out[MAX_HEAD_DIM / 2]);
+
 #endif

@@ -50,14 +50,15 @@ struct train_config {
     bool rslora;
     float dropout;    /* 0 ≤ p < 1: on the input of A, in gradients only, inverted (scaled by 1 / (1 − p)) */
     int32_t max_rows; /* tokens computed together, and the longest example; 0: LORA_DEFAULT_ROWS */
+    const char *isa;  /* NULL: the best instruction set here; "avx2", "avx512" give the same bits */
 };
 
-enum { LORA_DEFAULT_ROWS = 1024 };
+enum { LORA_DEFAULT_ROWS = 1024, LORA_MOST_ROWS = 1 << 17 };
 
 struct lora_model;
 
 /* Bytes that open and the calls after it will hold together at most, gradients of the caller not counted. With
- * targets 0, for an adapter of any kind of this rank (0: LORA_MAX_RANK). */
+ * targets 0, for an adapter of any kind of this rank (0: LORA_MAX_RANK). 0 for a configuration that open refuses. */
 size_t lora_model_bytes(const struct model_file *file, const struct train_config *config);
 
 /* The file may be closed afterwards. Parameters are zero until the caller fills them: the adapter does nothing. */

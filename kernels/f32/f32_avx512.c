@@ -1,0 +1,1 @@
+#include "kernels/f32/table.inc.h"
