@@ -27,6 +27,8 @@ static const struct http_route routes[] = {
     {"GET", "/v1/statement", statement},
     {"GET", "/v1/prices", prices},
     {"GET", "/v1/account", account},
+    {"GET", "/v1/batches", batches_list},
+    {"GET", "/v1/batches/{}", batches_body},
     {"GET", "/livez", health_live},
     {"GET", "/health", health_live}, /* vLLM's name */
     {"GET", "/readyz", health_ready},

@@ -61,5 +61,7 @@ void receipts_get(void *app, struct http_request *);
 void statement(void *app, struct http_request *);
 void prices(void *app, struct http_request *);
 void account(void *app, struct http_request *);
+void batches_list(void *app, struct http_request *);
+void batches_body(void *app, struct http_request *);
 
 #endif

@@ -13,6 +13,7 @@ struct chain_answer {
     chain_answer_step step;
     void *user;
     void (*free_user)(void *);
+    bool of_bytes;
     struct http_stream *stream; /* only to wake the request */
     atomic_int references;      /* the request's, and one while chainlited is asked */
     atomic_bool gone;
@@ -50,7 +51,7 @@ static void on_answer(void *user, int rc, int status, const json_t *body, const 
     if (rc != 0)
         refuse_unavailable(a->app->billing, &a->refusal, why);
     else if (status == 404)
-        refuse(&a->refusal, 404, "not_found", NULL, "there is no such receipt");
+        refuse(&a->refusal, 404, "not_found", NULL, "there is no such %s", a->of_bytes ? "body" : "receipt");
     else if (status != 200)
         refuse(&a->refusal, status < 500 ? 400 : 503, NULL, NULL, "%s", message ? message : "chainlited refused");
     else if (atomic_load(&a->gone)) /* and nobody waits for more */
@@ -66,7 +67,9 @@ int chain_answer_ask(struct chain_answer *a, const char *path, struct refusal *r
 {
     struct err e;
     atomic_fetch_add(&a->references, 1);
-    if (chain_query(a->app->billing->chain, "GET", path, on_answer, a, &e) == 0)
+    struct chain_client *chain = a->app->billing->chain;
+    if ((a->of_bytes ? chain_query_bytes(chain, path, on_answer, a, &e)
+                     : chain_query(chain, "GET", path, on_answer, a, &e)) == 0)
         return 0;
     atomic_fetch_sub(&a->references, 1);
     refuse_unavailable(a->app->billing, r, &e);
@@ -99,8 +102,8 @@ int chain_answer_give_json(struct chain_answer *a, json_t *tree, struct refusal 
     return 0;
 }
 
-void chain_answer_start(struct app *app, struct http_request *r, const char *path, chain_answer_step step, void *user,
-                        void (*free_user)(void *user))
+static void start(struct app *app, struct http_request *r, const char *path, bool of_bytes, chain_answer_step step,
+                  void *user, void (*free_user)(void *user))
 {
     struct refusal refused;
     struct chain_answer *a = calloc(1, sizeof *a);
@@ -113,7 +116,8 @@ void chain_answer_start(struct app *app, struct http_request *r, const char *pat
         refusal_respond(app, &refused, r);
         return;
     }
-    *a = (struct chain_answer){.app = app, .step = step, .user = user, .free_user = free_user, .stream = stream};
+    *a = (struct chain_answer){
+        .app = app, .step = step, .user = user, .free_user = free_user, .of_bytes = of_bytes, .stream = stream};
     atomic_init(&a->references, 1);
     if (chain_answer_ask(a, path, &refused) == 0) {
         http_wait(r, stream, &(struct http_wait){.ready = ready, .gone = gone, .done = release, .user = a});
@@ -121,4 +125,16 @@ void chain_answer_start(struct app *app, struct http_request *r, const char *pat
     }
     refusal_respond(app, &refused, r);
     release(a);
+}
+
+void chain_answer_start(struct app *app, struct http_request *r, const char *path, chain_answer_step step, void *user,
+                        void (*free_user)(void *user))
+{
+    start(app, r, path, false, step, user, free_user);
+}
+
+void chain_answer_start_bytes(struct app *app, struct http_request *r, const char *path, chain_answer_step step,
+                              void *user, void (*free_user)(void *user))
+{
+    start(app, r, path, true, step, user, free_user);
 }

@@ -15,6 +15,10 @@ typedef int (*chain_answer_step)(struct chain_answer *, const json_t *body, stru
 void chain_answer_start(struct app *, struct http_request *, const char *path, chain_answer_step, void *user,
                         void (*free_user)(void *user));
 
+/* The same of an answer that is handed on unread: the step's body is a JSON string of its bytes. */
+void chain_answer_start_bytes(struct app *, struct http_request *, const char *path, chain_answer_step, void *user,
+                              void (*free_user)(void *user));
+
 /* For steps. */
 void *chain_answer_user(struct chain_answer *);
 struct app *chain_answer_app(struct chain_answer *);

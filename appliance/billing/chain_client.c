@@ -27,6 +27,7 @@ enum {
 struct job {
     json_t *item;        /* of reservations and records */
     char *method, *path; /* of queries */
+    bool bytes;          /* … whose answer is not read here */
     chain_done done;
     void *user;
     struct job *next;
@@ -65,9 +66,14 @@ static size_t on_bytes(char *bytes, size_t size, size_t n, void *user)
     return buf_failed(user) ? 0 : size * n;
 }
 
-/* 0 and *answer (owned; NULL for a body that is no JSON) with any status, or OL_EIO. */
-static int exchange(struct worker_of *w, const char *method, const char *path, const char *body, int *status,
-                    json_t **answer, struct err *e)
+static json_t *read_answer(const struct buf *text, bool bytes)
+{
+    return bytes ? json_stringn_nocheck(buf_str(text), text->len) : json_loadb(buf_str(text), text->len, 0, NULL);
+}
+
+/* 0 and *answer (owned; NULL for a body that is no JSON) with any status, or OL_EIO. bytes: see chain_query_bytes. */
+static int exchange(struct worker_of *w, const char *method, const char *path, const char *body, bool bytes,
+                    int *status, json_t **answer, struct err *e)
 {
     struct buf url, text;
     long code = 0;
@@ -95,7 +101,7 @@ static int exchange(struct worker_of *w, const char *method, const char *path, c
     curl_easy_getinfo(w->curl, CURLINFO_RESPONSE_CODE, &code);
     curl_slist_free_all(headers);
     *status = (int)code;
-    *answer = rc == CURLE_OK ? json_loadb(buf_str(&text), text.len, 0, NULL) : NULL;
+    *answer = rc == CURLE_OK ? read_answer(&text, bytes && code == 200) : NULL;
     buf_deinit(&url);
     buf_deinit(&text);
     if (rc != CURLE_OK)
@@ -125,7 +131,7 @@ static int post(struct worker_of *w, const struct lane *l, const char *body, int
 {
     const int64_t end = clock_mono_ns() + (int64_t)w->client->config.record_s * 1000000000;
     for (int ms = FIRST_PAUSE_MS;; ms = ms * 2 < LONGEST_PAUSE_MS ? ms * 2 : LONGEST_PAUSE_MS) {
-        int rc = exchange(w, "POST", l->path, body, status, answer, e);
+        int rc = exchange(w, "POST", l->path, body, false, status, answer, e);
         if ((rc == 0 && *status < 500) || !l->records)
             return rc;
         if (clock_mono_ns() >= end || stopping(w->client))
@@ -224,7 +230,7 @@ static void run_query(struct worker_of *w, struct job *j)
     struct err e = {0};
     json_t *answer = NULL;
     int status = 0;
-    int rc = exchange(w, j->method, j->path, NULL, &status, &answer, &e);
+    int rc = exchange(w, j->method, j->path, NULL, j->bytes, &status, &answer, &e);
     finish(j, rc, status, answer, &e);
     json_decref(answer);
 }
@@ -310,19 +316,30 @@ int chain_record(struct chain_client *c, json_t *item, chain_done done, void *us
     return enqueue_item(c, RECORD, item, done, user, e);
 }
 
-int chain_query(struct chain_client *c, const char *method, const char *path, chain_done done, void *user,
-                struct err *e)
+static int enqueue_query(struct chain_client *c, const char *method, const char *path, bool bytes, chain_done done,
+                         void *user, struct err *e)
 {
     struct job *j = malloc(sizeof *j);
     if (!j)
         return err_set(e, OL_ENOMEM, MODULE, "no memory for a request to chainlited");
-    *j = (struct job){.method = strdup(method), .path = strdup(path), .done = done, .user = user};
+    *j = (struct job){.method = strdup(method), .path = strdup(path), .bytes = bytes, .done = done, .user = user};
     if (j->method && j->path)
         return enqueue(c, QUERY, j, e);
     free(j->method);
     free(j->path);
     free(j);
     return err_set(e, OL_ENOMEM, MODULE, "no memory for a request to chainlited");
+}
+
+int chain_query(struct chain_client *c, const char *method, const char *path, chain_done done, void *user,
+                struct err *e)
+{
+    return enqueue_query(c, method, path, false, done, user, e);
+}
+
+int chain_query_bytes(struct chain_client *c, const char *path, chain_done done, void *user, struct err *e)
+{
+    return enqueue_query(c, "GET", path, true, done, user, e);
 }
 
 /* ---- life */

@@ -45,5 +45,8 @@ int chain_record(struct chain_client *, json_t *item, chain_done, void *user, st
 /* path with its query. `done` may be NULL: nobody wants the answer. */
 int chain_query(struct chain_client *, const char *method, const char *path, chain_done, void *user, struct err *)
     __attribute__((warn_unused_result));
+/* GET of what is handed on unread: the body of a 200 comes as one JSON string of its bytes, UTF-8 or not. */
+int chain_query_bytes(struct chain_client *, const char *path, chain_done, void *user, struct err *)
+    __attribute__((warn_unused_result));
 
 #endif

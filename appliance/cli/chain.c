@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *socket_path(const char *option)
+const char *chain_socket_path(const char *option)
 {
     const char *env = getenv("OPENLORA_CHAIN_SOCKET");
     return option ? option : env && *env ? env : "/run/openlora/chainlited.sock";
@@ -63,6 +63,12 @@ static const struct command errands[] = {
     {"chain claim", "BUNDLE", "pay out what a final batch credits to somebody",
      "Credits add up over an epoch, so the newest bundle claims all; what was paid already is left out.",
      command_chain_claim},
+    {"chain mirror", "", "copy the bodies of a node's batches and check them",
+     "Without --rpc the batches are believed; run again to go on.",
+     command_chain_mirror},
+    {"chain payout", "ADDRESS", "have what a beneficiary earns paid to another address",
+     "ADDRESS may be \"self\". Signed by the beneficiary's own wallet, or with --of-node sent by chainlited for the node.",
+     command_chain_payout},
     {"chain mint", "BUNDLE", "mint the Billing NFT of a settled bill, to its payer", NULL, command_chain_mint},
 };
 enum { ERRANDS = sizeof errands / sizeof *errands };
@@ -85,7 +91,7 @@ int command_chain(const struct command *command, int argc, char **argv)
     for (int i = 0; argc > 1 && i < ERRANDS; i++)
         if (strcmp(argv[1], errands[i].name + sizeof "chain") == 0)
             return errands[i].run(&errands[i], argc - 1, argv + 1);
-    const char *socket = socket_path(NULL);
+    const char *socket = chain_socket_path(NULL);
     bool json = false;
     const struct option options[] = {
         TEXT("socket", &socket, "PATH", "chainlited's Unix socket (default: $OPENLORA_CHAIN_SOCKET)"),

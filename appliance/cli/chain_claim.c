@@ -79,19 +79,13 @@ static int mint(struct claiming *c, struct err *e)
 
 /* ---- claim */
 
-static const char *socket_path(const struct claiming *c)
-{
-    const char *env = getenv("OPENLORA_CHAIN_SOCKET");
-    return c->socket ? c->socket : env && *env ? env : "/run/openlora/chainlited.sock";
-}
-
 /* The body of the bundle's batch, from the node that keeps it. */
 static int fetch_body(const struct claiming *c, struct body *out, struct err *e)
 {
     struct http_client *http = NULL;
     char path[64], *text = NULL;
     snprintf(path, sizeof path, "/v1/batches/%llu/body", (unsigned long long)c->bundle.settlement.batch.number);
-    int rc = http_open_socket(socket_path(c), &http, e);
+    int rc = http_open_socket(chain_socket_path(c->socket), &http, e);
     if (rc == 0)
         rc = http_request(http, "GET", path, NULL, &text, e);
     if (rc == 0)

@@ -17,6 +17,7 @@ const struct http_route api_routes[] = {
     {"GET", "/v1/pending", api_get_pending},
     {"POST", "/v1/retry", api_post_retry},
     {"POST", "/v1/epochs", api_post_epochs},
+    {"POST", "/v1/payout", api_post_payout},
     {"GET", "/v1/batches", api_get_batches},
     {"GET", "/v1/batches/{}", api_get_batch_body},
     {"POST", "/v1/reload", api_post_reload},

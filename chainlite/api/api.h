@@ -18,6 +18,7 @@ struct api_lane {
     json_t *(*pending)(void *user);
     int (*retry)(void *user, struct err *);
     void (*new_epoch)(void *user); /* wanted: opened in the lane's own time */
+    int (*set_payout)(void *user, const uint8_t to[ADDRESS_BYTES], struct err *); /* sent in its own time */
     /* Appends the bundle's settlement of a receipt in this batch, as JSON; OL_ENOTFOUND: not proven yet. */
     int (*settlement)(void *user, const struct outbox_receipt *, const struct outbox_batch *, struct buf *, struct err *);
 };
@@ -59,6 +60,7 @@ void api_get_catalog(void *app, struct http_request *);
 void api_get_pending(void *app, struct http_request *);
 void api_post_retry(void *app, struct http_request *);
 void api_post_epochs(void *app, struct http_request *);
+void api_post_payout(void *app, struct http_request *);
 void api_get_batches(void *app, struct http_request *);
 void api_get_batch_body(void *app, struct http_request *);
 void api_post_reload(void *app, struct http_request *);

@@ -3,13 +3,14 @@
 
 #include "chainlite/core/hex.h"
 #include "chainlite/settle/batch_body.h"
+#include "chainlite/settle/batch_list.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { ANSWER_MAX_BYTES = 16 << 20, MAX_BODY_BYTES = 256 << 20, MAX_DEAD = 1000 };
+enum { ANSWER_MAX_BYTES = 16 << 20, MAX_BODY_BYTES = 256 << 20, MAX_DEAD = 1000, MAX_BATCHES = 1000 };
 
 /* ---- status */
 
@@ -169,24 +170,6 @@ static int put_dead(void *user, const struct outbox_dead *d)
     return x->n >= x->max;
 }
 
-static int put_batch(void *user, const struct outbox_batch *b)
-{
-    struct array *x = user;
-    buf_printf(x->out, "%s{\"number\":%" PRIu64 ",\"state\":\"%s\",\"epoch\":%" PRIu64 ",\"first_sequence\":%" PRIu64
-               ",\"count\":%" PRIu32 ",\"closed_ms\":%" PRIu64 ",\"submitted_ms\":%" PRIu64 ",\"proven_ms\":%" PRIu64
-               ",\"nonce\":%" PRIu64 ",\"block_number\":%" PRIu64 ",\"gas_used\":%" PRIu64 ",\"gas_paid_wei\":",
-               x->n++ ? "," : "", b->batch.number, outbox_batch_state_name((enum outbox_batch_state)b->state),
-               b->batch.epoch, b->batch.first_sequence, b->batch.count, b->closed_ms, b->submitted_ms, b->proven_ms,
-               b->nonce, b->block_number, b->gas_used);
-    put_wei(x->out, b->gas_paid_wei);
-    buf_add_str(x->out, ",\"settled_total\":");
-    put_wei(x->out, b->batch.settled_total_wei);
-    buf_add_str(x->out, ",\"body_hash\":");
-    put_hex(x->out, b->batch.body_hash, 32);
-    buf_add_char(x->out, '}');
-    return 0;
-}
-
 void api_get_pending(void *app, struct http_request *r)
 {
     struct api *a = app;
@@ -236,30 +219,33 @@ void api_post_epochs(void *app, struct http_request *r)
     http_respond(r, 202, "application/json", "{\"opening\":true}", 16);
 }
 
+/* STATE_DIR/bodies; false: the name does not fit. */
+static bool bodies_folder(const struct api *a, char out[BODY_PATH_BYTES])
+{
+    return snprintf(out, BODY_PATH_BYTES, "%s/bodies", a->state_dir) < BODY_PATH_BYTES - 128;
+}
+
+static uint64_t query_number(const struct http_request *r, const char *name, uint64_t otherwise)
+{
+    const char *text = http_request_query(r, name);
+    return text ? strtoull(text, NULL, 10) : otherwise;
+}
+
 void api_get_batches(void *app, struct http_request *r)
 {
     struct api *a = app;
-    const char *after = http_request_query(r, "after");
-    struct err e = {0};
-    struct buf b;
-    struct array batches = {&b, 0, 0};
-    buf_init(&b, ANSWER_MAX_BYTES);
-    buf_add_str(&b, "{\"batches\":[");
-    uint64_t first = after ? strtoull(after, NULL, 10) + 1 : 1;
-    if (outbox_batches(a->outbox, first, 1000, put_batch, &batches, &e) < 0) {
-        buf_deinit(&b);
-        api_failed(r, &e);
-        return;
-    }
-    buf_add_str(&b, "]}");
-    api_answer(r, 200, &b);
+    char folder[BODY_PATH_BYTES];
+    uint64_t limit = query_number(r, "limit", MAX_BATCHES), after = query_number(r, "after", 0);
+    bool fits = bodies_folder(a, folder);
+    api_answer_json(r, 200, fits ? batch_list_json(a->outbox, folder, after + 1, limit < MAX_BATCHES ? limit : MAX_BATCHES)
+                                 : NULL);
 }
 
-/* {number}/body */
+/* {number}/body[?from=&bytes=]: all of it, or so many bytes from there on. */
 void api_get_batch_body(void *app, struct http_request *r)
 {
     const struct api *a = app;
-    char folder[3072], path[BODY_PATH_BYTES], *end, chunk[65536];
+    char folder[BODY_PATH_BYTES], path[BODY_PATH_BYTES], *end, chunk[65536];
     struct outbox_batch batch;
     struct err e = {0};
     struct buf b;
@@ -272,14 +258,16 @@ void api_get_batch_body(void *app, struct http_request *r)
         api_failed(r, &e);
         return;
     }
-    snprintf(folder, sizeof folder, "%s/bodies", a->state_dir);
-    FILE *f = fopen(batch_body_path(folder, batch.batch.body_hash, path), "re");
-    if (!f) {
+    FILE *f = bodies_folder(a, folder) ? fopen(batch_body_path(folder, batch.batch.body_hash, path), "re") : NULL;
+    if (!f || fseeko(f, (off_t)query_number(r, "from", 0), SEEK_SET) != 0) {
         api_error(r, 404, "not_found", "this batch has no body yet");
+        if (f)
+            fclose(f);
         return;
     }
+    uint64_t left = query_number(r, "bytes", MAX_BODY_BYTES);
     buf_init(&b, MAX_BODY_BYTES);
-    for (size_t got; (got = fread(chunk, 1, sizeof chunk, f)) > 0;)
+    for (size_t got; left && (got = fread(chunk, 1, left < sizeof chunk ? left : sizeof chunk, f)) > 0; left -= got)
         buf_add(&b, chunk, got);
     fclose(f);
     api_answer(r, 200, &b);

@@ -203,3 +203,31 @@ void api_post_reload(void *app, struct http_request *r)
     else
         http_respond(r, 200, "application/json", "{\"reloaded\":true}", 17);
 }
+
+/* ---- payout */
+
+struct payout_request {
+    uint8_t to[ADDRESS_BYTES];
+};
+static const struct field payout_fields[] = {FIELD(payout_request, ADDRESS, "to", to)};
+static const struct schema payout_schema = SCHEMA("request", payout_request, payout_fields);
+
+void api_post_payout(void *app, struct http_request *r)
+{
+    struct api *a = app;
+    struct payout_request request;
+    struct err e = {0};
+    size_t n;
+    const char *body = http_request_body(r, &n);
+    int rc = notation_parse(&payout_schema, body, n, &request, &e);
+    if (rc == 0 && !a->lane.set_payout) {
+        api_error(r, 409, "no_chain", "this node runs without a chain: nothing is paid out");
+        return;
+    }
+    if (rc == 0)
+        rc = a->lane.set_payout(a->lane.user, request.to, &e);
+    if (rc != 0)
+        api_failed(r, &e);
+    else
+        http_respond(r, 202, "application/json", "{\"redirecting\":true}", 20);
+}

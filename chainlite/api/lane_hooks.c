@@ -76,6 +76,9 @@ void lane_configure(const struct options *o, const struct rpc_config *rpc, const
     memcpy(out->settlement, chain_file_contract(chain, "Settlement"), ADDRESS_BYTES);
     memcpy(out->escrow, chain_file_contract(chain, "Escrow"), ADDRESS_BYTES);
     memcpy(out->registry, chain_file_contract(chain, "Registry"), ADDRESS_BYTES);
+    const uint8_t *rewards = chain_file_contract(chain, "Rewards");
+    if (rewards)
+        memcpy(out->rewards, rewards, ADDRESS_BYTES);
 }
 
 /* ---- the API's hooks */
@@ -83,6 +86,8 @@ void lane_configure(const struct options *o, const struct rpc_config *rpc, const
 static json_t *status(void *user) { return lane_status_json(user); }
 static json_t *pending(void *user) { return lane_pending_json(user); }
 static int retry(void *user, struct err *e) { return lane_retry(user, e); }
+
+static int set_payout(void *user, const uint8_t to[ADDRESS_BYTES], struct err *e) { return lane_set_payout(user, to, e); }
 
 static void new_epoch(void *user) { lane_open_epoch(user); }
 
@@ -94,7 +99,7 @@ static int settlement(void *user, const struct outbox_receipt *r, const struct o
 
 void lane_hook(struct lane *lane, struct api *api)
 {
-    api->lane = (struct api_lane){lane, status, pending, retry, new_epoch, settlement};
+    api->lane = (struct api_lane){lane, status, pending, retry, new_epoch, set_payout, settlement};
 }
 
 int lane_epoch(void *user, uint64_t *out, struct err *e) { return lane_may_record(user, out, e); }

@@ -7,6 +7,7 @@ const READ_BY_LIGHT_CLIENTS = {
     Clock: ['_pauses'],
     Escrow: ['_accounts', '_nodes', '_thaws', '_signers'],
     Registry: ['_registeredAt'],
+    Rewards: ['_payouts'],
     Settlement: ['_batches', '_nodes'],
 };
 

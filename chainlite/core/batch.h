@@ -44,5 +44,7 @@ void slot_settlement_node(const uint8_t node[ADDRESS_BYTES], unsigned word, uint
 void slot_escrow_node(const uint8_t node[ADDRESS_BYTES], unsigned word, uint8_t out[32]);
 /* Registry: when the row with this id was published, 0 if never. */
 void slot_registered(const uint8_t id[32], uint8_t out[32]);
+/* Rewards: where a beneficiary's payouts go, 0: to itself. */
+void slot_payout(const uint8_t beneficiary[ADDRESS_BYTES], uint8_t out[32]);
 
 #endif

@@ -11,7 +11,8 @@ enum {
     ESCROW_NODES = 3,
     ESCROW_THAWS = 4,
     ESCROW_SIGNERS = 5,
-    REGISTRY_REGISTERED_AT = 0
+    REGISTRY_REGISTERED_AT = 0,
+    REWARDS_PAYOUTS = 3
 };
 
 static void nested(uint64_t mapping, const uint8_t first[32], const uint8_t second[32], uint8_t out[32])
@@ -81,4 +82,12 @@ void slot_settlement_node(const uint8_t node[ADDRESS_BYTES], unsigned word, uint
 void slot_escrow_node(const uint8_t node[ADDRESS_BYTES], unsigned word, uint8_t out[32])
 {
     slot_of_struct(ESCROW_NODES, node, word, out);
+}
+
+void slot_payout(const uint8_t beneficiary[ADDRESS_BYTES], uint8_t out[32])
+{
+    uint8_t key[32];
+    mpt_word_address(beneficiary, key);
+    mpt_slot(REWARDS_PAYOUTS, out);
+    mpt_mapping_slot(key, out, out);
 }

@@ -89,7 +89,9 @@ static int act(struct lane *l, struct err *e)
         bool sent;
         if (!l->quiet) /* what it would do may be on its way */
             return 0;
-        rc = publish_step(l, &sent, e);
+        rc = payout_step(l, &sent, e);
+        if (!rc && !sent)
+            rc = publish_step(l, &sent, e);
         return rc || sent ? rc : finalise_step(l, e);
     }
     if (rc)
@@ -205,6 +207,8 @@ int lane_open(const struct lane_config *config, struct outbox *outbox, struct la
     int rc = make_folder(config->folder, "bodies", l->bodies, sizeof l->bodies, e);
     if (!rc)
         rc = make_folder(config->folder, "proofs", l->proofs, sizeof l->proofs, e);
+    if (!rc)
+        rc = payout_load(l, e);
     if (!rc)
         rc = rpc_open(&config->rpc, &l->rpc, e);
     if (!rc)

@@ -39,6 +39,7 @@ struct lane_config { /* strings and urls are borrowed for the lane's life; zero 
     struct rpc_config rpc;
     uint8_t node[ADDRESS_BYTES]; /* whose key signs */
     uint8_t settlement[ADDRESS_BYTES], escrow[ADDRESS_BYTES], registry[ADDRESS_BYTES];
+    uint8_t rewards[ADDRESS_BYTES]; /* 0: not known, payouts cannot be redirected */
     uint64_t window_s;           /* Settlement.windowSeconds */
     const char *folder;          /* bodies/ and proofs/ are made in it */
     const struct secp *secp;
@@ -76,12 +77,13 @@ int lane_step(struct lane *, struct err *) __attribute__((warn_unused_result));
 int lane_may_record(struct lane *, uint64_t *epoch, struct err *) __attribute__((warn_unused_result));
 /* A new epoch is wanted (`openlora chain new-epoch`): opened by the node's key if it is the node's owner. */
 void lane_open_epoch(struct lane *);
+/* Payouts to the node, as a beneficiary, go to `to` from now on (0: to itself again). Kept on disk; sent as soon as
+ * nothing else is in flight, and again should a reorg take it back. Any thread. */
+int lane_set_payout(struct lane *, const uint8_t to[ADDRESS_BYTES], struct err *) __attribute__((warn_unused_result));
 
-/* Figures for /v1/status, what is under way for /v1/pending, batches for /v1/batches: owned JSON; NULL without memory.
- * Any thread. */
+/* Figures for /v1/status, what is under way for /v1/pending: owned JSON; NULL without memory. Any thread. */
 json_t *lane_status_json(struct lane *);
 json_t *lane_pending_json(struct lane *);
-json_t *lane_batches_json(struct lane *, uint64_t first, uint64_t max);
 /* Appends a bundle's `settlement` (§10) for a receipt of this batch: paths, postings, the proof of the batch's slot.
  * OL_ENOTFOUND: it is not proven. Builds the batch's trees unless it was asked about last. Any thread. */
 int lane_settlement(struct lane *, const struct outbox_receipt *, const struct outbox_batch *, struct buf *out,

@@ -91,6 +91,9 @@ struct lane {
     char warning[LANE_WARNINGS][LANE_WARNING_BYTES]; /* of the last step */
     int warnings;
     wei_t spent_today_wei;
+    bool payout_known, payout_done; /* asked for; proven on the chain */
+    uint8_t payout_to[ADDRESS_BYTES];
+    int64_t payout_again_ms;
     int64_t missing_prices; /* ours that the registry does not have yet; -1: not looked so far */
 };
 
@@ -179,6 +182,12 @@ int registered_receipts(struct lane *, uint64_t first, uint64_t count, uint64_t 
 /* ---- lane_publish.c */
 /* Publishes prices of ours that the registry does not have. */
 int publish_step(struct lane *, bool *sent, struct err *);
+
+/* ---- lane_payout.c */
+/* Reads the wish from the outbox; before the thread. */
+int payout_load(struct lane *, struct err *);
+/* Redirects the node's payouts where that was asked for and is not so on the chain. */
+int payout_step(struct lane *, bool *sent, struct err *);
 
 /* ---- settle_store.c: what the lane keeps beside the outbox's tables */
 struct claim_row { /* one payer of one batch */

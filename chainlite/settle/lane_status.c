@@ -1,4 +1,5 @@
 /* What the lane tells others, as JSON (docs/protocol.md §9). */
+#include "chainlite/settle/batch_list.h"
 #include "chainlite/settle/lane_internal.h"
 
 #include "chainlite/core/hex.h"
@@ -49,13 +50,16 @@ static json_t *own_json(struct lane *l)
         json_array_append_new(warnings, json_string(l->warning[i]));
     const struct chain_state *c = &l->shown;
     json_t *head = l->has_shown ? head_json(&c->head) : json_null();
-    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:b,s:o,s:o,s:o,s:o,s:o,s:I,s:s,s:o}", "head", head, "epoch",
+    json_t *payout = l->payout_known ? json_pack("{s:o,s:b}", "to", hex_json(l->payout_to, ADDRESS_BYTES), "done",
+                                                 l->payout_done)
+                                     : json_null();
+    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:b,s:o,s:o,s:o,s:o,s:o,s:I,s:o,s:s,s:o}", "head", head, "epoch",
                      number_json(c->epoch), "last_batch", number_json(c->last), "finalised_batch",
                      number_json(c->finalised), "nonce", number_json(c->nonce), "frozen", c->frozen, "bond_wei",
                      wei_json(c->bond_wei), "unfinalised_wei", wei_json(c->collected_wei - c->finalised_cumulative_wei),
                      "collected_wei", wei_json(c->collected_wei), "gas_balance_wei", wei_json(c->balance_wei),
                      "spent_today_wei", wei_json(l->spent_today_wei), "missing_prices",
-                     (json_int_t)l->missing_prices, "refusal", l->refusal, "warnings", warnings);
+                     (json_int_t)l->missing_prices, "payout", payout, "refusal", l->refusal, "warnings", warnings);
 }
 
 /* How many batches like the last ones the gas balance pays for; 0 when none tells. */
@@ -109,33 +113,6 @@ json_t *lane_status_json(struct lane *l)
     return out;
 }
 
-static json_t *batch_json(const struct outbox_batch *b)
-{
-    const struct batch *h = &b->batch;
-    return json_pack("{s:o,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "number", number_json(h->number), "state",
-                     outbox_batch_state_name((enum outbox_batch_state)b->state), "epoch", number_json(h->epoch),
-                     "first_sequence", number_json(h->first_sequence), "count", number_json(h->count), "settled_wei",
-                     wei_json(h->settled_total_wei), "body_hash", hex_json(h->body_hash, 32), "submitted_at",
-                     number_json(h->submitted_at), "block_number", number_json(b->block_number), "gas_used",
-                     number_json(b->gas_used), "gas_paid_wei", wei_json(b->gas_paid_wei), "closed_ms",
-                     number_json(b->closed_ms), "proven_ms", number_json(b->proven_ms));
-}
-
-static int append_batch(void *user, const struct outbox_batch *b)
-{
-    return json_array_append_new(user, batch_json(b)) ? OL_ENOMEM : 0;
-}
-
-json_t *lane_batches_json(struct lane *l, uint64_t first, uint64_t max)
-{
-    json_t *list = json_array();
-    if (outbox_batches(l->outbox, first, max, append_batch, list, NULL)) {
-        json_decref(list);
-        return NULL;
-    }
-    return json_pack("{s:o}", "batches", list);
-}
-
 static int append_dead(void *user, const struct outbox_dead *d)
 {
     json_t *row = json_pack("{s:s,s:o,s:o,s:s,s:s,s:o}", "kind", d->epoch ? "receipt" : "batch", "epoch",
@@ -144,20 +121,29 @@ static int append_dead(void *user, const struct outbox_dead *d)
     return json_array_append_new(user, row) ? OL_ENOMEM : 0;
 }
 
+struct waiting {
+    const struct lane *lane;
+    json_t *list;
+};
+
 static int append_waiting(void *user, const struct outbox_batch *b)
 {
-    return b->state == BATCH_ANCHORED ? 0 : append_batch(user, b);
+    struct waiting *w = user;
+    if (b->state == BATCH_ANCHORED)
+        return 0;
+    return json_array_append_new(w->list, batch_row_json(b, w->lane->bodies)) ? OL_ENOMEM : 0;
 }
 
 json_t *lane_pending_json(struct lane *l)
 {
     uint64_t settled = 0;
-    json_t *dead = json_array(), *waiting = json_array();
+    json_t *dead = json_array();
+    struct waiting waiting = {l, json_array()};
     int rc = first_watched(l, &settled);
     if (!rc)
         rc = outbox_deads(l->outbox, append_dead, dead, NULL);
     if (!rc)
-        rc = outbox_batches(l->outbox, settled + 1, UINT64_MAX, append_waiting, waiting, NULL);
+        rc = outbox_batches(l->outbox, settled + 1, UINT64_MAX, append_waiting, &waiting, NULL);
     pthread_mutex_lock(&l->mutex);
     json_t *own = json_pack("{s:s}", "refusal", l->refusal);
     json_t *warnings = json_array();
@@ -166,7 +152,7 @@ json_t *lane_pending_json(struct lane *l)
     pthread_mutex_unlock(&l->mutex);
     json_object_set_new(own, "warnings", warnings);
     json_object_set_new(own, "dead", dead);
-    json_object_set_new(own, "batches", waiting);
+    json_object_set_new(own, "batches", waiting.list);
     if (rc) {
         json_decref(own);
         return NULL;

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# needs: release chain python
+# needs: release chain python model
 # Billing under faults: killed daemons, full disks, lying endpoints, reorganised chains. --long repeats each many times.
 
 for script in tests/fault/test_*.py; do

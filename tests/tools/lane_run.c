@@ -20,6 +20,7 @@
 #include "chainlite/core/fees.h"
 #include "chainlite/core/hex.h"
 #include "chainlite/json/notation.h"
+#include "chainlite/settle/batch_list.h"
 #include "chainlite/settle/crash_points.h"
 #include "chainlite/settle/lane.h"
 
@@ -405,8 +406,11 @@ static json_t *answer(struct session *s, const char *line, struct err *e)
         return lane_status_json(s->lane);
     if (strcmp(line, "pending") == 0)
         return lane_pending_json(s->lane);
-    if (strcmp(line, "batches") == 0)
-        return lane_batches_json(s->lane, 1, UINT64_MAX);
+    if (strcmp(line, "batches") == 0) {
+        char bodies[4096];
+        snprintf(bodies, sizeof bodies, "%s/bodies", json_string_value(json_object_get(s->config, "folder")));
+        return batch_list_json(s->outbox, bodies, 1, UINT64_MAX);
+    }
     int rc = OL_EINVAL;
     if (strcmp(line, "epoch") == 0) {
         lane_open_epoch(s->lane);

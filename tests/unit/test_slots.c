@@ -66,6 +66,10 @@ START_TEST(test_layout)
 
     slot_registered(id, slot);
     expect(variable(layout, "Registry", "_registeredAt", "mapping(bytes32 => uint64)"), &id, 1, 0, slot);
+
+    slot_payout(b, slot);
+    expect(variable(layout, "Rewards", "_payouts", "mapping(address => address)"), (const uint8_t(*)[32])&keys[1], 1, 0,
+           slot);
     json_decref(layout);
 }
 END_TEST
