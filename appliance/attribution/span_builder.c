@@ -63,11 +63,11 @@ static int make_room(uint32_t **array, size_t *cap, size_t n, size_t more, struc
 int span_builder_add(struct span_builder *b, const int32_t *ids, size_t n, struct err *e)
 {
     if (n >= SPAN_MAX_SYMBOLS - b->n)
-        return err_set(e, OL_ELIMIT, "spans", "an index holds at most %d tokens; split the documents", SPAN_MAX_SYMBOLS);
+        return err_set(e, OL_ELIMIT, "spans", "an index holds at most %d tokens", SPAN_MAX_SYMBOLS);
     for (size_t i = 0; i < n; i++)
         if (ids[i] != SPAN_SEPARATOR && (ids[i] < 0 || (uint32_t)ids[i] >= b->vocab))
-            return err_set(e, OL_EINVAL, "spans", "document %zu, token %zu: %d is not in the vocabulary of %u", b->documents,
-                           i, ids[i], b->vocab);
+            return err_set(e, OL_EINVAL, "spans", "document %zu, token %zu: %d is not in the vocabulary of %u",
+                           b->documents, i, ids[i], b->vocab);
     int rc = make_room(&b->symbols, &b->cap, b->n, n + 1, e);
     if (!rc)
         rc = make_room(&b->starts, &b->starts_cap, b->documents, 2, e);
@@ -130,12 +130,13 @@ int span_builder_write(struct span_builder *b, const char *path, span_progress p
 {
     if (!b->documents)
         return err_set(e, OL_EINVAL, "spans", "an index without documents");
-    struct span_tally tally = {.report = progress, .context = context, .total = (uint64_t)b->n * (SPAN_SUFFIX_STEPS + 2)};
+    struct span_tally tally = {progress, context, 0, (uint64_t)b->n * (SPAN_SUFFIX_STEPS + 2)};
     struct span_layout layout;
     span_layout_of(b->vocab, (uint32_t)b->documents, b->n, &layout);
     unsigned char *image = calloc(1, layout.end);
     if (!image)
-        return err_set(e, OL_ENOMEM, "spans", "no memory for an index of %llu MiB", (unsigned long long)layout.end >> 20);
+        return err_set(e, OL_ENOMEM, "spans", "no memory for an index of %llu MiB",
+                       (unsigned long long)layout.end >> 20);
     int rc = fill_image(b, &layout, image, &tally, e);
     if (!rc && hash) {
         struct sha256 h;

@@ -112,7 +112,8 @@ static int add_contributions(struct making *m, const struct entry *entries, size
     return sources->contributions.n ? 0 : err_set(m->e, OL_EINVAL, MODULE, "the Datanets have no rows to index");
 }
 
-static int set_datanets(const struct datanet_version *const *versions, size_t n, struct span_sources *sources, struct err *e)
+static int set_datanets(const struct datanet_version *const *versions, size_t n, struct span_sources *sources,
+                        struct err *e)
 {
     struct span_datanet *to = calloc(n, sizeof *to);
     if (!to)
@@ -121,7 +122,8 @@ static int set_datanets(const struct datanet_version *const *versions, size_t n,
     for (size_t v = 0; v < n; v++) {
         for (size_t w = 0; w < v; w++)
             if (!memcmp(versions[v]->item, versions[w]->item, sizeof versions[v]->item))
-                return err_set(e, OL_EINVAL, MODULE, "%s is named twice; name one version of a Datanet", versions[v]->name);
+                return err_set(e, OL_EINVAL, MODULE, "%s is named twice; name one version of a Datanet",
+                               versions[v]->name);
         memcpy(to[v].version, versions[v]->id, sizeof to[v].version);
         memcpy(to[v].root, versions[v]->root, sizeof to[v].root);
         memcpy(to[v].owner, versions[v]->owner, sizeof to[v].owner);

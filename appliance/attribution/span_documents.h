@@ -1,5 +1,6 @@
-/* From Datanet versions to the three files on which spans rest: spans.index, surprisal.bin and sources.json of a policy's
- * folder (docs/attribution.md §7). Everybody who does this with the same versions and model gets the same bytes.
+/* From Datanet versions to the three files on which spans rest: spans.index, surprisal.bin and sources.json of a
+ * policy's folder (docs/attribution.md §7). Everybody who does this with the same versions and model gets the same
+ * bytes.
  *
  * Documents are the rows of all versions' contributions in document order. A document's tokens are those that training
  * has a loss on (training/row_tokens.h); where the row has context between them, they are separated. Contributions that

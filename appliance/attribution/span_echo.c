@@ -1,4 +1,4 @@
-/* A token lies in a match of at least eight tokens exactly if it lies in one of eight: windows of that length suffice. */
+/* A token lies in a match of at least eight tokens exactly if it lies in one of eight: such windows suffice. */
 #include "attribution/span_echo.h"
 
 #include "attribution/span_rule.h"

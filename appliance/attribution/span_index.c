@@ -65,7 +65,9 @@ static int check_documents(const struct span_index *x, const char *what, struct 
     bool good = x->starts[0] == 0 && x->starts[x->documents] == x->n;
     for (uint32_t d = 0; d < x->documents && good; d++)
         good = x->starts[d] < x->starts[d + 1] && x->starts[d + 1] <= x->n && span_symbol(x, x->starts[d + 1] - 1) == 0;
-    return good ? 0 : err_set(e, OL_EFORMAT, "spans", "%s: its documents do not follow each other; build it again", what);
+    if (!good)
+        err_set(e, OL_EFORMAT, "spans", "%s: its documents do not follow each other; build it again", what);
+    return good ? 0 : OL_EFORMAT;
 }
 
 static int check_hash(const char *path, const char *expected, struct err *e)

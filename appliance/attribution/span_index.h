@@ -1,12 +1,12 @@
 /* The index of spans: the documents' tokens, their suffix array and a tree of its minima, in one mapped file
  * (docs/attribution.md §2).
  *
- * Symbols are token id + 1; 0 is the separator that follows every document and sorts below every token. The suffix array
- * is unique and the file has no other freedom, so the SHA-256 of the file commits to the documents and their order.
+ * Symbols are token id + 1; 0 is the separator that follows every document and sorts below every token. The suffix
+ * array is unique and the file has no other freedom, so its SHA-256 commits to the documents and their order.
  *
  * Reading trusts nothing: sizes, offsets and documents are checked at open, in time proportional to the documents; what
- * cannot be checked so cheaply (entries of the suffix array, symbols) is checked where it is read, so that a hostile file
- * gives OL_EFORMAT or wrong spans, never a read out of bounds. Immutable after open and safe from any thread. */
+ * cannot be checked so cheaply (entries of the suffix array, symbols) is checked where it is read, so that a hostile
+ * file gives OL_EFORMAT or wrong spans, never a read out of bounds. Immutable after open and safe from any thread. */
 #ifndef OPENLORA_ATTRIBUTION_SPAN_INDEX_H
 #define OPENLORA_ATTRIBUTION_SPAN_INDEX_H
 
@@ -54,7 +54,7 @@ int span_builder_add(struct span_builder *, const int32_t *ids, size_t n, struct
 uint32_t span_builder_documents(const struct span_builder *);
 uint64_t span_builder_symbols(const struct span_builder *);
 uint64_t span_builder_bytes(const struct span_builder *); /* of the file */
-/* Replaces `path` in one step. hash: of the file, may be NULL. progress may be NULL. OL_EINVAL without a single document. */
+/* Replaces `path` in one step. hash: of the file, may be NULL. progress may be NULL. OL_EINVAL without a document. */
 int span_builder_write(struct span_builder *, const char *path, span_progress progress, void *context,
                        char hash[SHA256_HEX_BYTES], struct err *) __attribute__((warn_unused_result));
 

@@ -51,7 +51,10 @@ int span_index_parse(const void *bytes, size_t n, const char *what, struct span_
     __attribute__((warn_unused_result));
 
 /* i < n */
-static inline uint32_t span_symbol(const struct span_index *x, uint32_t i) { return x->narrow ? x->narrow[i] : x->wide[i]; }
+static inline uint32_t span_symbol(const struct span_index *x, uint32_t i)
+{
+    return x->narrow ? x->narrow[i] : x->wide[i];
+}
 
 /* Least entry of the suffix array in [from, to), from < to ≤ n: the earliest place. */
 uint32_t span_earliest(const struct span_index *, uint32_t from, uint32_t to);

@@ -31,8 +31,8 @@ static int damaged(struct err *e)
     return err_set(e, OL_EFORMAT, "spans", "the index is damaged: its suffix array is not one; build it again");
 }
 
-/* Narrows *place to the first suffix that is not smaller than the pattern, or, with `behind`, to the first that is larger
- * and does not begin with it. */
+/* Narrows *place to the first suffix that is not smaller than the pattern, or, with `behind`, to the first that is
+ * larger and does not begin with it. */
 static int descend(const struct span_index *x, struct pattern p, bool behind, struct place *place, struct err *e)
 {
     while (place->low < place->high) {

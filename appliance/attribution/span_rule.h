@@ -35,14 +35,15 @@ struct span_query {
 };
 
 /* The spans, by start, into out (cap of them; answer_tokens always suffices), *n of them. *open_tokens: the answer's
- * tokens that no span owns and that are no echo. OL_EINVAL: an id outside the index's vocabulary, choices that are not
- * the answer. OL_ELIMIT: too long, cap too small. OL_EFORMAT: the index is damaged. */
+ * tokens that no span owns and that are no echo. Ids that the index does not know match nothing. OL_EINVAL: an id below
+ * 0, choices that are not the answer, an index and a table of different vocabularies. OL_ELIMIT: too long, cap too small.
+ * OL_EFORMAT: the index is damaged. */
 int span_attribute(const struct span_index *, const struct surprisal *, const struct span_query *,
                    struct span_scratch *, struct span *out, size_t cap, size_t *n, uint32_t *open_tokens, struct err *)
     __attribute__((warn_unused_result));
 
-/* Calibration: the least τ with which answers that owe nothing to the documents have at most `max_paid_ppm` millionths of
- * their tokens paid, counted over the tokens of all answers. `nulls` are n queries; their own τ is not read. */
+/* Calibration: the least τ with which answers that owe nothing to the documents have at most `max_paid_ppm` millionths
+ * of their tokens paid, counted over the tokens of all answers. `nulls` are n queries; their own τ is not read. */
 struct span_calibration {
     uint32_t tau_millibits;
     uint32_t paid_ppm;     /* of the tokens at that τ, rounded up */

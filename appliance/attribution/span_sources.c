@@ -48,8 +48,8 @@ static int check_ids(const struct span_sources *s, struct err *e)
     int rc = 0;
     for (size_t i = 1; i < s->contributions.n && !rc; i++)
         if (!by_id(&sorted[i - 1], &sorted[i]))
-            rc = err_set(e, OL_EFORMAT, MODULE, "contributions %zu and %zu are the same one", (size_t)(sorted[i - 1] - c),
-                         (size_t)(sorted[i] - c));
+            rc = err_set(e, OL_EFORMAT, MODULE, "contributions %zu and %zu are the same one",
+                         (size_t)(sorted[i - 1] - c), (size_t)(sorted[i] - c));
     free(sorted);
     return rc;
 }

@@ -1,7 +1,7 @@
 /* SA-IS. A suffix is of type S if it is smaller than the next one and of type L if it is larger; LMS are the S whose
- * predecessor is L. Sorting the LMS suffixes decides all others: they are induced by one scan in each direction. The LMS
- * suffixes themselves are sorted by naming the stretches between them and sorting the text of names, at most half as
- * long; so the recursion is at most 31 deep. All of that happens inside `sa`. */
+ * predecessor is L. Sorting the LMS suffixes decides all others: they are induced by one scan in each direction. The
+ * LMS suffixes themselves are sorted by naming the stretches between them and sorting the text of names, at most half
+ * as long; so the recursion is at most 31 deep. All of that happens inside `sa`. */
 #include "attribution/span_suffix.h"
 
 #include "base/err.h"

@@ -1,5 +1,5 @@
-/* τ, such that answers which owe nothing to the documents are almost never paid for. A token is paid exactly if the best
- * match that covers it is worth more than τ, so one pass at τ = 0 tells for all τ. */
+/* τ, such that answers which owe nothing to the documents are almost never paid for. A token is paid exactly if the
+ * best match that covers it is worth more than τ, so one pass at τ = 0 tells for all τ. */
 #include "attribution/span_rule.h"
 #include "attribution/span_rule_internal.h"
 

@@ -100,8 +100,8 @@ static int read_image(const struct file_map *file, const char *path, struct surp
     memcpy(&header, file->data, sizeof header);
     if (!header.vocab || header.vocab > MAX_VOCAB || header.zero ||
         file->len - sizeof header != (size_t)header.vocab * sizeof *out->millibits)
-        return err_set(e, OL_EFORMAT, "surprisal", "%s: a vocabulary of %u does not go with its size; copy it again", path,
-                       header.vocab);
+        return err_set(e, OL_EFORMAT, "surprisal", "%s: a vocabulary of %u does not go with its size; copy it again",
+                       path, header.vocab);
     out->vocab = header.vocab;
     out->millibits = malloc(file->len - sizeof header);
     if (!out->millibits)

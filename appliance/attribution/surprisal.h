@@ -1,6 +1,6 @@
 /* What a token is worth: its surprisal in millibits, from a table that no contributor can move (docs/attribution.md §2,
- * docs/decisions/0007). It is made from the tokenizer alone, with integers alone, so that everybody makes the same file;
- * the file's SHA-256 stands in the policy.
+ * docs/decisions/0007). It is made from the tokenizer alone, with integers alone, so that everybody makes the same
+ * file; its SHA-256 stands in the policy.
  *
  * Plain data, read-only after load: share freely between threads. */
 #ifndef OPENLORA_ATTRIBUTION_SURPRISAL_H

@@ -40,8 +40,8 @@ static int make_index(const char *model, const struct option_list *datanets, con
 static void print_result(const struct span_documents *d, bool json)
 {
     if (json)
-        printf("{\"datanets\":%u,\"contributions\":%u,\"withdrawn\":%u,\"documents\":%u,\"tokens\":%llu,\"vocabulary\":%u,"
-               "\"index_bytes\":%llu,\"index\":\"0x%s\",\"surprisal\":\"0x%s\"}\n",
+        printf("{\"datanets\":%u,\"contributions\":%u,\"withdrawn\":%u,\"documents\":%u,\"tokens\":%llu,"
+               "\"vocabulary\":%u,\"index_bytes\":%llu,\"index\":\"0x%s\",\"surprisal\":\"0x%s\"}\n",
                d->datanets, d->contributions, d->withdrawn, d->documents, (unsigned long long)d->tokens, d->vocab,
                (unsigned long long)d->index_bytes, d->index_hash, d->surprisal_hash);
     else
@@ -56,10 +56,11 @@ int command_attribution_index(const struct command *command, int argc, char **ar
     const char *model = NULL, *folder = NULL;
     struct option_list datanets = {0};
     bool json = false;
-    const struct option options[] = {REQUIRED("model", &model, "PATH", "GGUF file or safetensors directory: its tokenizer"),
-                                     LIST("datanet", &datanets, "FOLDER…", "exported versions of Datanets, in the policy's order"),
-                                     REQUIRED("out", &folder, "FOLDER", "the policy's folder; made if there is none"),
-                                     FLAG("json", &json, "print the result as JSON"), OPTIONS_END};
+    const struct option options[] = {
+        REQUIRED("model", &model, "PATH", "GGUF file or safetensors directory: its tokenizer"),
+        LIST("datanet", &datanets, "FOLDER…", "exported versions of Datanets, in the policy's order"),
+        REQUIRED("out", &folder, "FOLDER", "the policy's folder; made if there is none"),
+        FLAG("json", &json, "print the result as JSON"), OPTIONS_END};
     int words = options_parse(command, options, argc, argv, 0);
     struct err e = {0};
     struct span_documents made;

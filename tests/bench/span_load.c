@@ -3,8 +3,8 @@
  *   span_load FOLDER synthetic TOKENS        documents of 500 tokens with frequencies by Zipf's law
  *   span_load FOLDER text MODEL FILE…        one document per file, in the model's tokens
  *
- * A third of the answers is taken from one place of the documents, a third is put together from pieces of 5 to 40 tokens,
- * a third is drawn token by token. Prompts have 1,000 tokens. */
+ * A third of the answers is taken from one place of the documents, a third is put together from pieces of 5 to 40
+ * tokens, a third is drawn token by token. Prompts have 1,000 tokens. */
 #include "attribution/span_rule.h"
 #include "base/clock.h"
 #include "base/file_map.h"
@@ -86,11 +86,13 @@ static uint32_t piece(const struct span_index *x, int32_t *ids, uint32_t n)
 
 static void make_answer(const struct span_index *x, int kind, int32_t *ids)
 {
-    for (uint32_t n = 0; n < ANSWER_TOKENS;)
+    for (uint32_t n = 0; n < ANSWER_TOKENS;) {
+        uint32_t left = ANSWER_TOKENS - n, want = kind == 0 ? left : 5 + (uint32_t)draw(36);
         if (kind == 2)
             ids[n++] = draw_zipf(span_index_vocab(x));
         else
-            n += piece(x, ids + n, kind == 0 || 5 + draw(36) > ANSWER_TOKENS - n ? ANSWER_TOKENS - n : 5 + (uint32_t)draw(36));
+            n += piece(x, ids + n, want < left ? want : left);
+    }
 }
 
 static int by_value(const void *a, const void *b)
@@ -109,7 +111,7 @@ static double cpu_ms(void)
 
 static void ask(const struct span_index *x, const struct surprisal *s, double cpu[ANSWERS], double wall[ANSWERS])
 {
-    static int32_t prompt[PROMPT_TOKENS], answer[ANSWER_TOKENS + 64];
+    static int32_t prompt[PROMPT_TOKENS], answer[ANSWER_TOKENS];
     static struct span spans[ANSWER_TOKENS];
     struct span_scratch scratch = {0};
     for (int i = 0; i < ANSWERS; i++) {
@@ -178,8 +180,8 @@ int main(int argc, char **argv)
     for (uint32_t i = 0; i < s.vocab; i++)
         s.millibits[i] = 12000;
     ask(x, &s, cpu, wall);
-    printf("{\"text_bytes\":%llu,\"tokens\":%llu,\"documents\":%u,\"build_s\":%.2f,\"peak_bytes\":%llu,\"file_bytes\":%llu,"
-           "\"cpu_p50_ms\":%.3f,\"cpu_p99_ms\":%.3f,\"wall_p99_ms\":%.3f}\n",
+    printf("{\"text_bytes\":%llu,\"tokens\":%llu,\"documents\":%u,\"build_s\":%.2f,\"peak_bytes\":%llu,"
+           "\"file_bytes\":%llu,\"cpu_p50_ms\":%.3f,\"cpu_p99_ms\":%.3f,\"wall_p99_ms\":%.3f}\n",
            (unsigned long long)bytes, (unsigned long long)span_index_symbols(x), span_index_documents(x), build_s,
            (unsigned long long)usage.ru_maxrss * 1024, (unsigned long long)span_index_bytes(x), cpu[ANSWERS / 2],
            cpu[ANSWERS * 99 / 100], wall[ANSWERS * 99 / 100]);

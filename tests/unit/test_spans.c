@@ -470,8 +470,9 @@ START_TEST(refuses_nonsense)
     q.choices = choices;
     q.n_choices = 2;
     EXPECT(span_attribute(x, &s, &q, &scratch, &span, 1, &n, &open, &e) == OL_EINVAL);
-    q = (struct span_query){.answer = (int32_t[]){1, 10}, .answer_tokens = 2};
-    EXPECT(span_attribute(x, &s, &q, &scratch, &span, 1, &n, &open, &e) == OL_EINVAL);
+    q = (struct span_query){.answer = (int32_t[]){1, 10, 0x7fffffff}, .answer_tokens = 3};
+    EXPECT(span_attribute(x, &s, &q, &scratch, &span, 1, &n, &open, &e) == 0);
+    EXPECT(n == 1 && span.tokens == 1 && open == 2);
     q = (struct span_query){.answer = (int32_t[]){-1}, .answer_tokens = 1};
     EXPECT(span_attribute(x, &s, &q, &scratch, &span, 1, &n, &open, &e) == OL_EINVAL);
     q = (struct span_query){0};
