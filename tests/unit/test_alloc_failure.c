@@ -2,6 +2,7 @@
  * something, and leave nothing behind. The linker puts the wrappers below in place of malloc and its family
  * (tests/CMakeLists.txt). Shared libraries keep their own malloc: jansson 2.14, given ours, drops single characters
  * of strings when an allocation is refused and goes on. */
+#include "attribution/span_rule.h"
 #include "base/log.h"
 #include "engine/forward.h"
 #include "engine/sequence.h"
@@ -299,6 +300,54 @@ START_TEST(chat_template)
 }
 END_TEST
 
+/* Builds an index and a table of surprisal, opens both and asks for the spans of an answer. */
+static int load_spans(const char *folder, struct err *e)
+{
+    static const int32_t said[] = {1, 2, 3, 1, 2, 3, 1, 2};
+    static uint16_t millibits[5] = {1000, 1000, 1000, 1000, 1000};
+    const struct surprisal made = {5, millibits};
+    struct span_query q = {.answer = said, .answer_tokens = 8, .prompt = said, .prompt_tokens = 4};
+    struct span_builder *b = NULL;
+    struct span_index *x = NULL;
+    struct surprisal s = {0};
+    struct span_scratch scratch = {0};
+    struct span_calibration c;
+    struct span spans[8];
+    char index[128], table[128];
+    size_t n;
+    uint32_t open;
+    snprintf(index, sizeof index, "%s/index", folder);
+    snprintf(table, sizeof table, "%s/table", folder);
+    int rc = span_builder_open(5, &b, e);
+    for (int d = 0; d < 8 && !rc; d++)
+        rc = span_builder_add(b, said, 8, e);
+    if (!rc)
+        rc = span_builder_write(b, index, NULL, NULL, NULL, e);
+    if (!rc)
+        rc = surprisal_save(&made, table, NULL, e);
+    if (!rc)
+        rc = surprisal_load(table, NULL, &s, e);
+    if (!rc)
+        rc = span_index_open(index, NULL, &x, e);
+    if (!rc)
+        rc = span_attribute(x, &s, &q, &scratch, spans, 8, &n, &open, e);
+    if (!rc)
+        rc = span_calibrate_tau(x, &s, &q, 1, 4000, &c, e);
+    span_scratch_deinit(&scratch);
+    surprisal_deinit(&s);
+    span_index_close(x);
+    span_builder_close(b);
+    return rc;
+}
+
+START_TEST(spans)
+{
+    char *folder = scratch_make();
+    sweep(load_spans, folder);
+    scratch_remove(folder, (const char *const[]){"index", "table"}, 2);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("alloc_failure");
@@ -310,6 +359,7 @@ int main(void)
     tcase_add_test(t, peft_adapter);
     tcase_add_test(t, tokenizer);
     tcase_add_test(t, chat_template);
+    tcase_add_test(t, spans);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);
