@@ -47,6 +47,10 @@ static const struct command commands[] = {
     {"key", "add NAME | list | revoke ID", "a node's API keys",
      "NAME is the tenant; keys of one name see each other's receipts. openlorad sees a change at the next request.",
      command_key},
+    {"train", "", "train a LoRA adapter from Datanet versions and files",
+     "The folder then holds a PEFT adapter and training.json, its training record. Ctrl-C finishes the step and writes a\n"
+     "checkpoint; the same command with --resume goes on to the same bits as if it had never stopped. Exit status 3: stopped.",
+     command_train},
     {"tokenize", "", "token ids of standard input, special tokens parsed", NULL, command_tokenize},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };

@@ -24,6 +24,7 @@ int command_logits(const struct command *, int argc, char **argv);
 int command_ps(const struct command *, int argc, char **argv);
 int command_run(const struct command *, int argc, char **argv);
 int command_tokenize(const struct command *, int argc, char **argv);
+int command_train(const struct command *, int argc, char **argv);
 int command_verify(const struct command *, int argc, char **argv);
 int command_wallet(const struct command *, int argc, char **argv);
 

@@ -103,12 +103,46 @@ static json_t *rows(const json_t *o)
     return out;
 }
 
+/* {"model", "adapter", "tokens"} → {"logits": [tokens · vocab]}: the float32 pass that training computes */
+static json_t *logits(const json_t *o)
+{
+    const json_t *list = json_object_get(o, "tokens");
+    int32_t n = (int32_t)json_array_size(list), *rows = calloc((size_t)n, sizeof *rows);
+    uint32_t *tokens = calloc((size_t)n, sizeof *tokens);
+    const struct train_config config = {.threads = 1};
+    struct model_file *file = NULL;
+    struct lora_model *m = NULL;
+    struct err e = {0};
+    json_t *out = json_array();
+    for (int32_t i = 0; i < n; i++) {
+        rows[i] = i;
+        tokens[i] = (uint32_t)json_integer_value(json_array_get(list, (size_t)i));
+    }
+    int rc = model_file_open(text(o, "model"), &file, &e);
+    if (!rc)
+        rc = lora_model_open(file, &config, &m, &e);
+    if (!rc)
+        rc = lora_model_load_adapter(m, text(o, "adapter"), &e);
+    size_t all = rc ? 1 : (size_t)n * (size_t)lora_model_config(m)->vocab;
+    float *values = calloc(all, sizeof *values);
+    if (!rc)
+        rc = lora_model_logits(m, tokens, n, rows, n, values, &e);
+    for (size_t i = 0; i < all; i++)
+        json_array_append_new(out, json_real((double)values[i]));
+    free(values);
+    free(rows);
+    free(tokens);
+    lora_model_close(m);
+    model_file_close(file);
+    return rc ? json_pack("{ss}", "error", e.message) : json_pack("{so}", "logits", out);
+}
+
 int main(void)
 {
     static const struct {
         const char *what;
         json_t *(*answer)(const json_t *);
-    } requests[] = {{"adamw", adamw}, {"rates", rates}, {"order", order}, {"rows", rows}};
+    } requests[] = {{"adamw", adamw}, {"rates", rates}, {"order", order}, {"rows", rows}, {"logits", logits}};
     char *line = NULL;
     size_t cap = 0;
     while (getline(&line, &cap, stdin) > 0) {

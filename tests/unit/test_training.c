@@ -1,5 +1,7 @@
-/* What a training keeps: safetensors files as written and read, checkpoints to the bit, damage noticed; what is held out. */
+/* What a training keeps: safetensors files as written and read, checkpoints to the bit, damage noticed; what is held out;
+ * the adapter's start. */
 #include "model/safetensors_write.h"
+#include "training/adapter_write.h"
 #include "training/checkpoint.h"
 #include "training/plan.h"
 
@@ -193,6 +195,29 @@ START_TEST(settings_are_checked)
 }
 END_TEST
 
+/* A uniform in ±1/√in: its bounds, its mean and its variance (1/3 of the bound's square); B zero. */
+START_TEST(the_start_is_pefts)
+{
+    enum { RANK = 16, IN = 400, OUT = 100 };
+    struct lora_place places[] = {{.rank = RANK, .in = IN, .out = OUT, .a = 0, .b = RANK * IN}};
+    const struct lora_layout layout = {places, 1, RANK * (IN + OUT)};
+    float *params = malloc((size_t)layout.n_params * sizeof *params);
+    double sum = 0, square = 0;
+    memset(params, 0xff, (size_t)layout.n_params * sizeof *params);
+    adapter_initialise(&layout, 9, params);
+    for (int i = 0; i < RANK * IN; i++) {
+        double x = (double)params[i] * 20; /* √400 */
+        ck_assert(x >= -1 && x < 1);
+        sum += x;
+        square += x * x;
+    }
+    ck_assert(fabs(sum / (RANK * IN)) < 0.03 && fabs(square / (RANK * IN) - 1.0 / 3) < 0.02); /* four deviations */
+    for (int64_t i = places[0].b; i < layout.n_params; i++)
+        ck_assert(params[i] == 0);
+    free(params);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("training");
@@ -204,6 +229,7 @@ int main(void)
     tcase_add_test(files, damage_to_a_checkpoint_is_noticed);
     tcase_add_test(plans, an_epoch_sees_every_example_once);
     tcase_add_test(plans, settings_are_checked);
+    tcase_add_test(plans, the_start_is_pefts);
     suite_add_tcase(s, files);
     suite_add_tcase(s, plans);
     SRunner *r = srunner_create(s);
