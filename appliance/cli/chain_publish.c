@@ -30,8 +30,7 @@ int chain_is_registered(struct chain_link *chain, const uint8_t id[32], bool *ou
 }
 
 int chain_publish_version(struct chain_link *chain, const struct wallet *account, const struct catalogued_version *v,
-                          const uint8_t (*parents)[32], size_t n_parents, const uint8_t training_record[32],
-                          struct err *e)
+                          const struct version_sources *from, struct err *e)
 {
     uint8_t room[CHAIN_CALL_BYTES];
     struct abi_writer w;
@@ -47,6 +46,7 @@ int chain_publish_version(struct chain_link *chain, const struct wallet *account
     if (rc != 0 || there)
         return rc;
     abi_writer_init(&w, room, sizeof room);
-    call_registry_publish_version(&w, &v->row, parents, n_parents, NULL, 0, training_record, "");
+    call_registry_publish_version(&w, &v->row, from->parents, from->n_parents, from->data_roots, from->n_roots,
+                                  from->training_record, "");
     return chain_publish_call(chain, account, "Registry", &w, e);
 }

@@ -14,9 +14,16 @@ int chain_is_registered(struct chain_link *, const uint8_t id[32], bool *out, st
 /* A call of a named contract, signed by the account, mined. */
 int chain_publish_call(struct chain_link *, const struct wallet *, const char *contract, const struct abi_writer *data,
                        struct err *) __attribute__((warn_unused_result));
+
+struct version_sources { /* what a version's metadata is the hash of */
+    const uint8_t (*parents)[32];
+    size_t n_parents;
+    const uint8_t (*data_roots)[32];
+    size_t n_roots;
+    const uint8_t *training_record; /* 32 bytes */
+};
 /* The version, and its item first where that is new. The account must own it. */
 int chain_publish_version(struct chain_link *, const struct wallet *, const struct catalogued_version *,
-                          const uint8_t (*parents)[32], size_t n_parents, const uint8_t training_record[32],
-                          struct err *) __attribute__((warn_unused_result));
+                          const struct version_sources *, struct err *) __attribute__((warn_unused_result));
 
 #endif

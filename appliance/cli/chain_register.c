@@ -1,10 +1,11 @@
 /* openlora chain register: puts a model and adapters into the catalog, with prices and a split, and publishes on the
  * chain what only their owner can: items, versions, and on a devnet the split. The node publishes its prices itself.
- * What is registered already is left alone, so the command can be repeated. */
+ * What is registered already is left alone, so the command can be repeated. The training.json beside an adapter goes into
+ * its version's metadata. */
 #include "chainlite/calls/calls.h"
 #include "chainlite/core/hex.h"
 #include "chainlite/json/catalog.h"
-#include "cli/chain_publish.h"
+#include "cli/chain_origin.h"
 #include "cli/commands.h"
 #include "model/adapter_file.h"
 
@@ -27,16 +28,28 @@ struct registration {
     struct chain_catalog rows;
     struct chain_link chain;
     struct wallet owner;
-    uint8_t node_address[ADDRESS_BYTES], base_version[32];
+    uint8_t node_address[ADDRESS_BYTES], base_version[32], base_content[32];
     struct row_price price; /* of the default tier; all but the version */
+    struct origin *origins; /* owned, (adapters.n) of the adapters given this time */
+    size_t n_origins;
 };
 
 /* ---- on the chain */
 
+/* The contract hashes the sources again: a version from a record can be published only with the record at hand. */
 static int publish_version(struct registration *r, const struct catalogued_version *v, struct err *e)
 {
-    static const uint8_t no_record[32];
-    return chain_publish_version(&r->chain, &r->owner, v, NULL, 0, no_record, e);
+    const struct origin *origin = origin_find(r->origins, r->n_origins, v->row.metadata);
+    bool there = false;
+    if (!origin) {
+        int rc = chain_is_registered(&r->chain, v->id, &there, e);
+        return rc != 0 || there ? rc
+                                : err_set(e, OL_EINVAL, MODULE, "%s is in the catalog with data that it was made from, but "
+                                          "not yet on the chain: name it again with --adapter, with its training.json as "
+                                          "it was", v->name);
+    }
+    const struct version_sources from = origin_sources(origin);
+    return chain_publish_version(&r->chain, &r->owner, v, &from, e);
 }
 
 /* One call through the timelock, which must let it through at once: governance elsewhere takes its time. */
@@ -112,8 +125,8 @@ static int add_prices(struct registration *r, const uint8_t version[32], struct 
     return rc;
 }
 
-static int add_version(struct registration *r, enum item_kind kind, const char *name, const char *content, uint8_t id[32],
-                       struct err *e)
+static int add_version(struct registration *r, enum item_kind kind, const char *name, const char *content,
+                       const struct origin *origin, uint8_t id[32], struct err *e)
 {
     struct row_version row = {.number = 1};
     const uint8_t *base = kind == ITEM_ADAPTER ? r->base_version : NULL;
@@ -129,7 +142,7 @@ static int add_version(struct registration *r, enum item_kind kind, const char *
             memcpy(row.base_version, base, 32);
             row.base_ppb = (uint32_t)(r->base_percent * (PPB / 100));
         }
-        version_metadata(NULL, 0, NULL, 0, (const uint8_t[32]){0}, row.metadata);
+        origin_metadata(origin, row.metadata);
         int rc = chain_catalog_add_version(&r->rows, kind, r->owner.address, name, &row, e);
         if (rc != 0)
             return rc;
@@ -138,7 +151,10 @@ static int add_version(struct registration *r, enum item_kind kind, const char *
     CHECK(known);
     memcpy(id, known->id, 32);
     hex_encode(id, 32, text);
-    printf("%-8s %-24s version %u  0x%.16s…\n", kind == ITEM_MODEL ? "model" : "adapter", name, known->row.number, text);
+    printf("%-8s %-24s version %u  0x%.16s…%s\n", kind == ITEM_MODEL ? "model" : "adapter", name, known->row.number, text,
+           !origin->known                                ? ""
+           : origin_matches(origin, known->row.metadata) ? ", with its training record"
+                                                         : ", registered before without this training record");
     return add_prices(r, id, e);
 }
 
@@ -148,6 +164,8 @@ static int add_adapter(struct registration *r, const char *option, const struct 
     char name[ITEM_NAME_BYTES];
     uint8_t id[32];
     struct adapter_image image;
+    struct origin *origin = &r->origins[r->n_origins];
+    uint8_t hash[32];
     const char *equals = strchr(option, '=');
     if (!equals || equals == option || (size_t)(equals - option) >= sizeof name)
         return err_set(e, OL_EINVAL, MODULE, "--adapter %s must be NAME=PATH", option);
@@ -156,7 +174,12 @@ static int add_adapter(struct registration *r, const char *option, const struct 
     int rc = adapter_file_load(equals + 1, model, page_bytes, &image, e);
     if (rc != 0)
         return rc;
-    rc = add_version(r, ITEM_ADAPTER, name, image.hash, id, e);
+    CHECK(hex_decode(image.hash, hash, sizeof hash));
+    rc = origin_read(equals + 1, hash, r->base_content, origin, e);
+    if (rc == 0) {
+        r->n_origins++;
+        rc = add_version(r, ITEM_ADAPTER, name, image.hash, origin, id, e);
+    }
     adapter_image_deinit(&image);
     return rc;
 }
@@ -164,13 +187,17 @@ static int add_adapter(struct registration *r, const char *option, const struct 
 static int add_models(struct registration *r, struct err *e)
 {
     struct model_file *file;
+    const struct origin none = {0};
     char content[65];
-    int rc = model_file_open(r->model, &file, e);
+    r->origins = calloc((size_t)r->adapters.n + 1, sizeof *r->origins);
+    int rc = r->origins ? model_file_open(r->model, &file, e) : err_set(e, OL_ENOMEM, MODULE, "no memory");
     if (rc != 0)
         return rc;
     rc = model_file_version(file, content, e);
     if (rc == 0)
-        rc = add_version(r, ITEM_MODEL, r->model_name, content, r->base_version, e);
+        rc = add_version(r, ITEM_MODEL, r->model_name, content, &none, r->base_version, e);
+    if (rc == 0)
+        CHECK(hex_decode(content, r->base_content, sizeof r->base_content));
     for (int i = 0; i < r->adapters.n && rc == 0; i++)
         rc = add_adapter(r, r->adapters.items[i], model_file_config(file), e);
     model_file_close(file);
@@ -236,6 +263,9 @@ static int run(struct registration *r, struct err *e)
         rc = chain_catalog_save(&r->rows, r->catalog, e);
     if (rc == 0 && !r->offline)
         rc = publish(r, e);
+    for (size_t i = 0; i < r->n_origins; i++)
+        training_record_deinit(&r->origins[i].record);
+    free(r->origins);
     chain_catalog_deinit(&r->rows);
     wallet_close(&r->owner);
     chain_link_close(&r->chain);

@@ -52,8 +52,9 @@ static int register_versions(const struct publication *p, struct datanet_session
                      (unsigned long long)chain.chain.chain_id);
     for (size_t i = 0; i < s->datanet->n_versions && rc == 0; i++) {
         const struct published_version *v = &s->datanet->versions[i];
-        rc = chain_publish_version(&chain, &s->account, &v->is.row, (const uint8_t(*)[32])v->is.parent, i ? 1 : 0,
-                                   v->log_head, e);
+        const struct version_sources from = {.parents = (const uint8_t(*)[32])v->is.parent, .n_parents = i ? 1 : 0,
+                                             .training_record = v->log_head};
+        rc = chain_publish_version(&chain, &s->account, &v->is.row, &from, e);
     }
     chain_link_close(&chain);
     return rc;
