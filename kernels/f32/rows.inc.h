@@ -5,6 +5,10 @@ enum { NORM_CHAIN = 64 };
 /* Feature f of a strip. */
 #define AT(x, f) ((x) + (f) * F32_ROWS)
 
+/* What a result is added to. Not `add ? v_add(…) : …`: gcc 12 makes one masked addition of that for AVX-512, with `add`
+ * itself for a mask, so that lane 0 alone is added. */
+static inline vf added_to(const float *p, bool add) { return add ? v_load(p) : v_zero(); }
+
 static void add_strip(float *out, const float *x, const float *y, int64_t features)
 {
     for (int64_t f = 0; f < features; f++)
@@ -53,7 +57,7 @@ static void norm_back(const struct f32_norm *n, const float *r, const float *d_o
     for (int64_t f = 0; f < n->features; f++) {
         vf across = v_mul(by, v_mul(v_set1(n->gain[f]), v_load(AT(d_out, f))));
         vf d = v_fma(v_negate(v_load(AT(n->x, f))), along, across);
-        v_store(AT(dx, f), add ? v_add(v_load(AT(dx, f)), d) : d);
+        v_store(AT(dx, f), v_add(added_to(AT(dx, f), add), d));
     }
 }
 
@@ -110,7 +114,7 @@ static void dropout(const float *x, float *out, const uint64_t *key, float p, in
             factor[i] = h >= limit ? kept : 0.0f;
         }
         vf masked = v_mul(v_load(AT(x, f)), v_load(factor));
-        v_store(AT(out, f), add ? v_add(v_load(AT(out, f)), masked) : masked);
+        v_store(AT(out, f), v_add(added_to(AT(out, f), add), masked));
     }
 }
 

@@ -8,7 +8,7 @@ What may differ. One pass in float32 over models this small errs by some 1e-6 of
 own size: where a gradient is as small as its rounding error the step's sign is chance, and both sides part by up to 2·lr
 in that parameter; the loss then changes by that times the gradient, which is small by assumption. Both effects grow from
 step to step. CURVE bounds the loss of each of 24 steps, relative; measured: below 4e-6. PARAMETERS bounds the distance of
-the trained adapters relative to the way they went; measured: below 2e-3. An error in a mask, the order, the clipping, the
+the trained adapters relative to the way they went; measured: below 3e-4. An error in a mask, the order, the clipping, the
 schedule or any gradient shows as 1e-2 and more.
 """
 import json
@@ -28,7 +28,7 @@ from test_training import ask, Random  # noqa: F401 (a fixture)
 
 HERE = pathlib.Path(__file__).resolve().parent
 BUILD = pathlib.Path(os.environ.get("OPENLORA_BUILD", HERE.parents[1] / "build"))
-CURVE, PARAMETERS, LOGITS = 2e-5, 1e-2, 1e-4
+CURVE, PARAMETERS, LOGITS = 2e-5, 2e-3, 1e-4
 SEED, BATCH, ACCUMULATE, EPOCHS, RATE, WARMUP, DECAY, CLIP = 11, 3, 2, 3, 2e-3, 3, 0.01, 1.0
 ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
@@ -101,7 +101,7 @@ def relative(a, b):
     return (np.linalg.norm(np.asarray(a, np.float64) - np.asarray(b, np.float64)) / np.linalg.norm(np.asarray(b, np.float64)))
 
 
-@pytest.mark.parametrize("name", ["smollm", "qwen2", "qwen3", "llama-bias"])
+@pytest.mark.parametrize("name", ["smollm", "qwen3", "llama-bias"])
 def test_losses_and_adapter(ask, models, rows, tmp_path, name):  # noqa: F811
     torch.manual_seed(4)
     torch.set_num_threads(1)
