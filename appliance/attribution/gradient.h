@@ -53,6 +53,11 @@ struct gradient_choice {
     const bool *open; /* (n) tokens of the answer that no span owns and that are no echo */
 };
 
+/* The open tokens of one choice. On entry open[i] is false where a span owns the token; on return also where it is an
+ * echo of the prompt (span_echo.h). Returns how many are left, or an error. */
+int64_t gradient_open(const int32_t *prompt, size_t n_prompt, const int32_t *choice, size_t n, bool *open, struct err *)
+    __attribute__((warn_unused_result));
+
 /* v̂ (dimensions): over all choices the gradient of the open tokens' mean −ln p, sketched, normalised, quantized. OL_EINVAL:
  * no open token, or no gradient. OL_ELIMIT: a choice longer than the model's max_rows. */
 int gradient_query(struct lora_model *, const struct sketch *, const struct gradient_choice *, size_t n_choices,

@@ -23,3 +23,14 @@ int adapter_file_load(const char *path, const struct model_config *model, size_t
         err_prefix(e, "%s", path);
     return rc;
 }
+
+int adapter_file_hash(const char *path, const struct model_config *model, char out[65], struct err *e)
+{
+    struct adapter_image image;
+    int rc = adapter_file_load(path, model, (adapter_min_page_bytes(model) + 63) / 64 * 64, &image, e);
+    if (rc)
+        return rc;
+    memcpy(out, image.hash, sizeof image.hash);
+    adapter_image_deinit(&image);
+    return OL_OK;
+}

@@ -24,6 +24,9 @@ struct adapter_image {
 int adapter_file_load(const char *path, const struct model_config *model, size_t page_bytes, struct adapter_image *out,
                       struct err *e) __attribute__((warn_unused_result));
 void adapter_image_deinit(struct adapter_image *);
+/* The image's hash alone. */
+int adapter_file_hash(const char *path, const struct model_config *model, char out[65], struct err *e)
+    __attribute__((warn_unused_result));
 size_t adapter_min_page_bytes(const struct model_config *model);
 
 #endif
