@@ -9,7 +9,7 @@
 
 #define MODULE "duplicates"
 
-enum { MAX_COMPARED = 256, NONE = -1 };
+enum { MAX_COMPARED = 256, COMPARISONS_PER_WORD = 200, NONE = -1 };
 static const double NEAR_JACCARD = 0.8;
 
 _Static_assert(sizeof((struct duplicate_row *)0)->band == MINHASH_BANDS * sizeof(uint64_t), "one key per band");
@@ -195,7 +195,8 @@ struct overlap {
     const struct duplicates *d;
     const struct duplicate_row *row;
     struct duplicate *out;
-    size_t covered; /* words up to here are counted */
+    bool *in;      /* of each word taught: whether it stands in a run */
+    size_t budget; /* word comparisons left; without any, words that stand in a run already are not looked at again */
 };
 
 /* The whole run that two rows share around a common place. */
@@ -215,22 +216,35 @@ static int overlap_at(void *user, size_t word, uint64_t fingerprint)
     struct overlap *o = user;
     uint64_t first = map64_get(&o->d->fingerprints.first, fingerprint);
     int64_t at = first == MAP64_ABSENT ? NONE : (int64_t)first;
-    if (word + FINGERPRINT_WORDS <= o->covered)
-        return 0;
     for (int compared = 0; at != NONE && compared < MAX_COMPARED; compared++, at = o->d->places[at].next) {
         const struct place *p = &o->d->places[at];
         size_t from = word;
+        if (!o->budget && o->in[word])
+            return 0;
         size_t n = shared_run(o->row, &from, &o->d->rows[p->row].is, p->word);
+        o->budget -= n < o->budget ? n : o->budget;
         if (n < OVERLAP_WORDS)
             continue;
         if (o->out->kind == DUPLICATE_NONE || p->row < o->out->of)
             o->out->of = p->row;
         o->out->kind = DUPLICATE_OVERLAP;
-        if (from + n > o->covered) {
-            o->out->words += from + n - (from > o->covered ? from : o->covered);
-            o->covered = from + n;
-        }
+        memset(o->in + from, true, n);
     }
+    return 0;
+}
+
+static int find_overlap(const struct duplicates *d, const struct duplicate_row *row, struct duplicate *out, struct err *e)
+{
+    if (row->n_taught < OVERLAP_WORDS)
+        return 0;
+    struct overlap o = {.d = d, .row = row, .out = out, .budget = COMPARISONS_PER_WORD * row->n_taught};
+    o.in = calloc(row->n_taught, sizeof *o.in);
+    if (!o.in)
+        return no_memory(e);
+    winnow(row->taught, row->n_taught, overlap_at, &o);
+    for (size_t i = 0; i < row->n_taught; i++)
+        out->words += o.in[i];
+    free(o.in);
     return 0;
 }
 
@@ -247,5 +261,5 @@ int duplicates_find(const struct duplicates *d, const struct duplicate_row *row,
     int rc = find_near(d, row, out, e);
     if (rc != 0 || out->kind != DUPLICATE_NONE)
         return rc;
-    return winnow(row->taught, row->n_taught, overlap_at, &(struct overlap){.d = d, .row = row, .out = out});
+    return find_overlap(d, row, out, e);
 }

@@ -8,8 +8,8 @@
  *   overlap   it holds a run of at least 50 words of the other; found by winnowing (25-word fingerprints, one of every
  *             26 kept, which every run of 50 words has), confirmed word by word.
  * "same" and "near" look at everything said but system messages, "overlap" only at what the row teaches: prompts may
- * well be shared. Deterministic. What many rows share is compared with the first 256 of them, so that no text makes
- * the search slow. */
+ * well be shared. Deterministic. So that no text makes the search slow, what many rows share is compared with the
+ * first 256 of them, and overlaps are no longer told apart by row after 200 comparisons per word. */
 #ifndef OPENLORA_ATTRIBUTION_DUPLICATES_H
 #define OPENLORA_ATTRIBUTION_DUPLICATES_H
 

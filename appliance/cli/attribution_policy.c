@@ -145,7 +145,8 @@ static int register_row(const struct policy_args *a, struct chain_link *chain, c
                         const struct catalogued_version *row, struct err *e)
 {
     static const uint8_t no_record[32];
-    return a->offline ? OL_OK : chain_publish_version(chain, owner, row, NULL, 0, no_record, e);
+    const struct version_sources none = {.training_record = no_record};
+    return a->offline ? OL_OK : chain_publish_version(chain, owner, row, &none, e);
 }
 
 static void print(const struct policy_args *a, const struct policy_document *d, const uint8_t hash[SHA256_BYTES],
