@@ -148,3 +148,16 @@ int span_attribute(const struct span_index *x, const struct surprisal *s, const 
     *open_tokens = open;
     return 0;
 }
+
+int span_open_tokens(const struct span_index *x, const struct surprisal *s, const struct span_query *q,
+                     struct span_scratch *scratch, bool *open, struct err *e)
+{
+    struct span_answer a;
+    int rc = span_answer_match(x, s, q, scratch, &a, e);
+    if (rc)
+        return rc;
+    span_answer_pay(&a, q->tau_millibits);
+    for (uint32_t t = 0; t < a.tokens; t++)
+        open[t] = a.payer[t] == SPAN_NOBODY && !a.echo[t];
+    return 0;
+}

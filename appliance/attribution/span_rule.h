@@ -42,6 +42,10 @@ int span_attribute(const struct span_index *, const struct surprisal *, const st
                    struct span_scratch *, struct span *out, size_t cap, size_t *n, uint32_t *open_tokens, struct err *)
     __attribute__((warn_unused_result));
 
+/* Which tokens those open ones are: open (answer_tokens). Errors as above. */
+int span_open_tokens(const struct span_index *, const struct surprisal *, const struct span_query *,
+                     struct span_scratch *, bool *open, struct err *) __attribute__((warn_unused_result));
+
 /* Calibration: the least τ with which answers that owe nothing to the documents have at most `max_paid_ppm` millionths
  * of their tokens paid, counted over the tokens of all answers. `nulls` are n queries; their own τ is not read. */
 struct span_calibration {
