@@ -122,7 +122,8 @@ static int open_billing(struct app *app, struct err *e)
         return err_set(e, OL_EINVAL, "config", "[billing] state_dir is too long");
     struct billing_config billing = {.socket = c->billing_socket, .state_dir = c->billing_state,
                                      .currency = c->currency, .idempotency_s = c->idempotency_h * 3600,
-                                     .receipts_s = c->receipts_days * 86400, .kept_bytes = c->kept_mb << 20};
+                                     .receipts_s = c->receipts_days * 86400, .kept_bytes = c->kept_mb << 20,
+                                     .record_s = c->record_s, .max_arrears = c->max_waiting};
     int rc = c->billing_socket ? billing_open(&billing, &app->billing, e) : 0;
     if (rc == 0 && (c->auth_keys || app->billing))
         rc = keys_open(c->auth_keys ? c->auth_keys : path, &app->keys, e);

@@ -50,7 +50,7 @@ struct config {
     char *billing_socket;        /* chainlited's; NULL: nothing is billed */
     char *billing_state;
     char *currency;
-    int64_t idempotency_h, kept_mb, receipts_days;
+    int64_t idempotency_h, kept_mb, receipts_days, record_s, max_waiting;
     /* [log] */
     char *log_level;
     /* flags only */

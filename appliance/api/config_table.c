@@ -70,6 +70,10 @@ const struct setting settings[] = {
      "largest store of kept answers; over it no new ones are promised", "4096"},
     {"billing", "receipts_days", "receipts-days", S_INT, AT(receipts_days), 1, 36500, "D",
      "salts and text hashes of receipts are kept this long", "400"},
+    {"billing", "record_s", "record-s", S_INT, AT(record_s), 1, 600, "S",
+     "an answer's end waits so long for chainlited; then its receipt comes late", "30"},
+    {"billing", "max_waiting", "max-waiting", S_INT, AT(max_waiting), 1, 100000, "N",
+     "late receipts; while so many wait for chainlited nothing new is served", "1000"},
     {"log", "level", "log-level", S_TEXT, AT(log_level), 0, 0, "LEVEL",
      "debug, info, warn, error, quiet", "info"},
 };

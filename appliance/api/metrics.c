@@ -212,7 +212,7 @@ static void adapter_metrics(struct app *app, struct page *p)
     buf_deinit(&a.load_seconds);
 }
 
-static void billing_metrics(const struct billing *b, struct page *p)
+static void billing_metrics(struct billing *b, struct page *p)
 {
     static const char *const states[] = {"unbilled", "stop", "length", "cancelled", "failed"};
     const struct billing_counters *c = &b->counters;
@@ -231,6 +231,21 @@ static void billing_metrics(const struct billing *b, struct page *p)
         snprintf(more, sizeof more, ",status=\"%s\"", states[i]);
         sample(p, "openlora:receipts_total", more, (double)atomic_load(&c->receipts[i]));
     }
+    struct billing_health h;
+    billing_health(b, &h);
+    gauge(p, "openlora:billing_ready", !h.refusal, "1: paid work is served.");
+    family(p, "openlora:billing_refusing", "gauge", "Why not.");
+    for (int i = 0; i < n_billing_refusals; i++) {
+        char more[48];
+        snprintf(more, sizeof more, ",reason=\"%s\"", billing_refusals[i]);
+        sample(p, "openlora:billing_refusing", more, h.refusal && strcmp(h.refusal, billing_refusals[i]) == 0);
+    }
+    gauge(p, "openlora:receipts_waiting", (double)h.receipts_waiting,
+          "Receipts of delivered answers that chainlited has yet to sign.");
+    if (h.missing_prices >= 0)
+        gauge(p, "openlora:prices_missing", (double)h.missing_prices, "Prices of this node that are not registered yet.");
+    if (h.gas_pays_batches >= 0)
+        gauge(p, "openlora:gas_pays_batches", (double)h.gas_pays_batches, "Batches that the node's gas balance pays for.");
     gauge(p, "openlora:kept_bytes", (double)ledger_bytes(b->ledger), "Kept answers, salts and sums on disk.");
 }
 

@@ -127,6 +127,9 @@ int bill_open(struct billing *billing, const struct bill_order *o, struct bill *
         refuse_unavailable(billing, r, &why);
         return -1;
     }
+    if (arrears_count(billing->arrears) >= (size_t)billing->config.max_arrears)
+        return refuse(r, 503, "receipts_waiting", NULL, "too many receipts of delivered answers wait for chainlited; nothing "
+                      "new is served until it has signed some");
     struct bill *b = calloc(1, sizeof *b);
     if (!b)
         return refuse(r, 503, "no_memory", NULL, "no memory for the bill; try again");

@@ -5,6 +5,8 @@
  *                    ▼                                       ▼ then the receipt: chainlited checks and signs
  *                 bill_close ◄── bill_abandon: the reservation ends, nothing is billed
  *
+ * When chainlited cannot be asked at an answer's end, what a stream delivered is recorded when it can (arrears.h).
+ *
  * A bill belongs to its request; the callbacks come on chain_client's threads, once per call that returned 0. */
 #ifndef OPENLORA_BILLING_BILL_H
 #define OPENLORA_BILLING_BILL_H
@@ -87,9 +89,11 @@ bool bill_payment_response(const struct bill *, struct buf *out);
 int bill_resume(struct billing *, struct kept_answer *, bill_done, void *user, struct refusal *)
     __attribute__((warn_unused_result));
 
-/* For billing.c: the record lane's work before its POST; ending a reservation whose bill is gone. */
+/* For billing.c and keeper.c: the record lane's work before its POST; ending a reservation whose bill is gone; asking again
+ * for the receipts of what was delivered without. */
 int bill_before_record(void *billing, void *const *bills, int n, struct err *);
 void bill_end_reservation(struct billing *, const uint8_t receipt_id[32]);
+void bill_hand_in(struct billing *);
 
 /* Checks a payment against this node, chain and request and fills caller's tenant and wallet. */
 int payer_check(struct billing *, const struct payment *, const uint8_t body_hash[32], struct caller *,

@@ -23,13 +23,14 @@ struct bill {
     bool limited;                 /* max_fee_wei is reserved in the key's sums */
     bool reserved;                /* at chainlited, and not recorded */
     bool on_disk;                 /* salts, hashes and the kept answer are */
-    bool resumed;                 /* only to settle a kept answer: everything else is on disk */
+    bool owed;                    /* a stream's: recorded late rather than not at all (arrears.h) */
+    bool resumed;                 /* asked for again, by who comes back or by us: everything else is on disk */
 
     wei_t fee_wei;                /* by our own count, from bill_record on */
     json_t *record, *extras;      /* what chainlited and the ledger get */
     const struct buf *before, *after;
     char *outcome;                /* owned */
-    struct kept_answer *kept;     /* resumed; borrowed */
+    struct kept_answer *kept;     /* of who comes back; borrowed */
 
     bill_done done;               /* of the call in progress */
     void *user;
@@ -38,5 +39,8 @@ struct bill {
 /* chainlited's or the transport's no, for the client. */
 void refuse_unavailable(struct billing *, struct refusal *, const struct err *why);
 void refuse_as_told(struct bill *, const json_t *result, struct refusal *);
+
+/* bill_record.c: the answer to a record of any kind. */
+void bill_on_recorded(void *bill, int rc, int status, const json_t *result, const struct err *why);
 
 #endif

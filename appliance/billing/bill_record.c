@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "chainlite/core/hex.h"
 #include "chainlite/json/values.h"
 #include "kernels/ops.h"
 
@@ -78,6 +79,15 @@ static void put_kept(const struct bill *b, struct ledger_write *w, int64_t now_s
     json_decref(j);
 }
 
+static void put_arrear(const struct bill *b, struct ledger_write *w)
+{
+    struct arrear x = {.record = b->record, .fee_wei = b->fee_wei};
+    memcpy(x.receipt_id, b->receipt_id, sizeof x.receipt_id);
+    if (b->caller.kind == CALLER_KEY)
+        memcpy(x.key_id, b->caller.key.id, sizeof x.key_id);
+    arrears_put(w, &x);
+}
+
 int bill_before_record(void *ctx, void *const *bills, int n, struct err *e)
 {
     struct billing *billing = ctx;
@@ -91,6 +101,8 @@ int bill_before_record(void *ctx, void *const *bills, int n, struct err *e)
         ledger_expire(w, LEDGER_RECEIPT, b->receipt_id, now_s + billing->config.receipts_s);
         if (b->before)
             put_kept(b, w, now_s);
+        if (b->owed)
+            put_arrear(b, w);
         if (b->limited)
             spend_record(billing->spend, b->caller.key.id, b->max_fee_wei, b->fee_wei, now_s, w);
         b->limited = false;
@@ -169,37 +181,75 @@ static int take_proof(struct bill *b, const json_t *result, struct err *e)
 static void keep_outcome(struct bill *b)
 {
     struct ledger_write *w = ledger_begin(b->billing->ledger);
-    const uint8_t *scope = b->resumed ? b->kept->scope : b->ticket->scope;
+    const uint8_t *scope = b->kept ? b->kept->scope : b->ticket->scope;
     struct err e;
     ledger_put(w, LEDGER_OUTCOME, scope, b->outcome, strlen(b->outcome));
     if (ledger_commit(w, false, &e) != 0)
         log_line(LOG_WARN, "billing", "%s", e.message);
 }
 
-static void on_recorded(void *user, int rc, int status, const json_t *result, const struct err *why)
+/* chainlited cannot be asked now: whose receipt is not lost by that? */
+static void put_off(struct bill *b, struct refusal *r)
+{
+    char id[67] = "0x";
+    if (b->before && b->on_disk)
+        b->reserved = false; /* who comes back for the kept answer settles it */
+    if (!b->owed || !b->on_disk)
+        return;
+    b->reserved = false;
+    arrears_wait(b->billing->arrears, b->receipt_id);
+    hex_encode(b->receipt_id, 32, id + 2);
+    refuse(r, 503, "receipt_late", NULL, "the answer is complete but its receipt cannot be signed now: it is kept, and what "
+           "you were given is billed under %s once chainlited is back", id);
+}
+
+static bool is_final(const char *code)
+{
+    static const char *const final[] = {"no_reservation", "invalid", "clock_skew"};
+    for (size_t i = 0; code && i < sizeof final / sizeof *final; i++)
+        if (strcmp(code, final[i]) == 0)
+            return true;
+    return false;
+}
+
+/* chainlited says no. What may pass, such as a full disk or a price that its catalog lost, is waited for. */
+static void take_no(struct bill *b, const json_t *result, struct refusal *r)
+{
+    const char *code = json_string_value(json_object_get(result, "code"));
+    if (b->owed && !is_final(code)) {
+        refuse_as_told(b, result, r);
+        put_off(b, r);
+        return;
+    }
+    if (b->kept && code && strcmp(code, "no_reservation") == 0)
+        b->outcome = dump(free_outcome_json(b->billing, json_object_get(b->kept->answer, "receipt_id")));
+    else
+        refuse_as_told(b, result, r);
+    if (b->owed)
+        arrears_settle(b->billing->arrears, b->receipt_id);
+    if (!b->kept && b->caller.kind == CALLER_KEY)
+        spend_refund(b->billing->spend, b->caller.key.id, b->fee_wei, (int64_t)time(NULL));
+}
+
+void bill_on_recorded(void *user, int rc, int status, const json_t *result, const struct err *why)
 {
     struct bill *b = user;
     struct refusal r = {0};
     struct err e = {0};
-    const char *code = json_string_value(json_object_get(result, "code"));
     (void)status;
     if (rc != 0) {
         refuse_unavailable(b->billing, &r, why);
-        if (b->before && b->on_disk)
-            b->reserved = false; /* who comes back for the kept answer settles it */
+        put_off(b, &r);
     } else if (json_is_true(json_object_get(result, "ok"))) {
         b->reserved = false;
+        if (b->owed || b->kept)
+            arrears_settle(b->billing->arrears, b->receipt_id);
         if (take_proof(b, result, &e) != 0)
             refuse(&r, 503, "billing_unavailable", NULL, "%s", e.message);
     } else {
-        if (code && strcmp(code, "no_reservation") == 0 && b->resumed)
-            b->outcome = dump(free_outcome_json(b->billing, json_object_get(b->kept->answer, "receipt_id")));
-        else
-            refuse_as_told(b, result, &r);
-        if (!b->resumed && b->caller.kind == CALLER_KEY)
-            spend_refund(b->billing->spend, b->caller.key.id, b->fee_wei, (int64_t)time(NULL));
+        take_no(b, result, &r);
     }
-    if (b->outcome && (b->before || b->resumed)) {
+    if (b->outcome && (b->before || b->kept)) {
         keep_outcome(b);
         idempotency_end(b->ticket); /* before the client has its last chunk and may ask again */
         b->ticket = NULL;
@@ -215,6 +265,7 @@ int bill_record(struct bill *b, const struct bill_answer *a, bill_done done, voi
     b->user = user;
     b->before = b->ticket ? a->before : NULL;
     b->after = a->after;
+    b->owed = a->stream;
     if (fee_of(&b->price.row, a->prompt_tokens, a->cached_tokens, a->output_tokens, a->status, &fee, &e) != 0)
         return refuse(r, 503, "billing_unavailable", NULL, "%s", e.message);
     b->fee_wei = fee.royalty_wei + fee.compute_wei;
@@ -225,60 +276,8 @@ int bill_record(struct bill *b, const struct bill_answer *a, bill_done done, voi
     if (b->before)
         json_object_set_new(b->extras, "stream", json_boolean(a->stream));
     /* A copy: trees are not shared between threads. */
-    if (chain_record(b->billing->chain, json_deep_copy(b->record), on_recorded, b, &e) == 0)
+    if (chain_record(b->billing->chain, json_deep_copy(b->record), bill_on_recorded, b, &e) == 0)
         return 0;
     refuse_unavailable(b->billing, r, &e);
-    return -1;
-}
-
-/* ---- a kept answer without an outcome */
-
-struct resumption {
-    struct bill *bill;
-    bill_done done;
-    void *user;
-};
-
-static void on_resumed(void *user, const struct refusal *refused)
-{
-    struct resumption *s = user;
-    struct bill *b = s->bill;
-    if (!refused)
-        buf_add_str(&b->kept->outcome, b->outcome);
-    bill_done done = s->done;
-    void *to = s->user;
-    bill_close(b);
-    free(s);
-    done(to, refused);
-}
-
-int bill_resume(struct billing *billing, struct kept_answer *kept, bill_done done, void *user, struct refusal *r)
-{
-    struct err e;
-    struct catalog *catalog = billing_catalog(billing);
-    struct bill *b = calloc(1, sizeof *b);
-    struct resumption *s = calloc(1, sizeof *s);
-    json_t *record = json_object_get(kept->answer, "record");
-    const json_t *id = json_object_get(kept->answer, "receipt_id");
-    bool ok = catalog && b && s && hex_from_json(id, b->receipt_id, 32);
-    if (!ok) {
-        catalog_release(catalog);
-        free(b);
-        free(s);
-        return refuse(r, 503, "billing_unavailable", NULL, "the receipt of this answer cannot be asked for now; try "
-                      "again");
-    }
-    *s = (struct resumption){b, done, user};
-    b->billing = billing;
-    b->catalog = catalog;
-    b->kept = kept;
-    b->resumed = true;
-    b->done = on_resumed;
-    b->user = s;
-    if (chain_record(billing->chain, json_deep_copy(record), on_recorded, b, &e) == 0)
-        return 0;
-    refuse_unavailable(billing, r, &e);
-    bill_close(b);
-    free(s);
     return -1;
 }

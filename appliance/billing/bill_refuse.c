@@ -37,7 +37,8 @@ static const struct told {
 } told[] = {
     {"voucher_required", 402}, {"voucher_invalid", 402}, {"voucher_too_small", 402}, {"escrow_too_small", 402},
     {"payer_thawing", 402},    {"spend_limit", 402},     {"not_priced", 503},        {"not_registered", 503},
-    {"clock_skew", 503},       {"chain_stale", 503},     {"disk_full", 503},         {"duplicate", 503},
+    {"clock_skew", 503},       {"chain_stale", 503},     {"epoch_closed", 503},      {"disk_full", 503},
+    {"duplicate", 503},
 };
 
 static bool amount(const json_t *result, const char *name, wei_t *out)

@@ -1,14 +1,14 @@
 /* Billing in openlorad: one service that holds the client of chainlited, its catalog, the ledger and the sums of keys.
  * It holds no chain key: chainlited checks and signs (docs/protocol.md §9).
  *
- * A thread of its own reads the catalog again every few seconds and removes old rows. Until the catalog was read once
- * nothing is served (billing_catalog is NULL): before that, reservations that an earlier process left behind are ended,
- * those excepted whose answers are kept and may still be asked for. */
+ * Until chainlited was there once nothing is served and billing_catalog is NULL (keeper.h). */
 #ifndef OPENLORA_BILLING_BILLING_H
 #define OPENLORA_BILLING_BILLING_H
 
+#include "billing/arrears.h"
 #include "billing/catalog.h"
 #include "billing/chain_client.h"
+#include "billing/keeper.h"
 #include "billing/keys.h"
 #include "billing/ledger.h"
 #include "billing/spend.h"
@@ -23,6 +23,8 @@ struct billing_config { /* texts are borrowed until close */
     int64_t idempotency_s;   /* how long an answer is kept */
     int64_t receipts_s;      /* how long salts and text hashes are kept */
     int64_t kept_bytes;      /* of all kept answers; over it no new ones are promised */
+    int64_t record_s;        /* how long the end of an answer waits for chainlited */
+    int64_t max_arrears;     /* receipts that may wait for chainlited; over it nothing new is served */
 };
 
 struct billing_counters { /* since the start */
@@ -36,10 +38,11 @@ struct billing {
     struct chain_client *chain;
     struct ledger *ledger;
     struct spend *spend;
+    struct arrears *arrears;
     struct secp *secp;
     struct idempotency *idempotency;
     struct billing_counters counters;
-    struct billing_keeper *keeper; /* the thread */
+    struct keeper *keeper;
 };
 
 int billing_open(const struct billing_config *, struct billing **out, struct err *) __attribute__((warn_unused_result));
@@ -51,5 +54,7 @@ void billing_close(struct billing *); /* no bill may be open */
 struct catalog *billing_catalog(struct billing *);
 /* Whether the last exchange with chainlited went well, and why not. */
 bool billing_reachable(struct billing *, struct err *why);
+
+void billing_health(struct billing *, struct billing_health *out);
 
 #endif

@@ -102,6 +102,19 @@ void ledger_put(struct ledger_write *w, enum ledger_table table, const uint8_t k
     rocksdb_writebatch_put(w->batch, row, sizeof row, n ? value : "", n);
 }
 
+static void drop(rocksdb_writebatch_t *batch, enum ledger_table table, const uint8_t *key)
+{
+    char row[ROW_BYTES];
+    row_key(table, key, row);
+    rocksdb_writebatch_delete(batch, row, sizeof row);
+}
+
+void ledger_drop(struct ledger_write *w, enum ledger_table table, const uint8_t key[LEDGER_KEY_BYTES])
+{
+    if (w)
+        drop(w->batch, table, key);
+}
+
 void ledger_expire(struct ledger_write *w, enum ledger_table table, const uint8_t key[LEDGER_KEY_BYTES], int64_t unix_s)
 {
     char index[EXPIRY_BYTES];
@@ -148,11 +161,24 @@ int ledger_get(struct ledger *l, enum ledger_table table, const uint8_t key[LEDG
     return buf_failed(out) ? err_set(e, OL_ENOMEM, MODULE, "no memory for a row of the billing store") : 0;
 }
 
-static void drop(rocksdb_writebatch_t *batch, enum ledger_table table, const char *key)
+int ledger_each(struct ledger *l, enum ledger_table table,
+                int (*row)(void *user, const uint8_t key[LEDGER_KEY_BYTES], const char *value, size_t n), void *user,
+                struct err *e)
 {
-    char row[ROW_BYTES];
-    row_key(table, (const uint8_t *)key, row);
-    rocksdb_writebatch_delete(batch, row, sizeof row);
+    const char first = (char)table;
+    char *message = NULL;
+    int rc = 0;
+    rocksdb_iterator_t *it = rocksdb_create_iterator(l->db, l->reading);
+    for (rocksdb_iter_seek(it, &first, 1); rc == 0 && rocksdb_iter_valid(it); rocksdb_iter_next(it)) {
+        size_t len, n;
+        const char *key = rocksdb_iter_key(it, &len), *value = rocksdb_iter_value(it, &n);
+        if (len != ROW_BYTES || key[0] != first)
+            break;
+        rc = row(user, (const uint8_t *)key + 1, value, n);
+    }
+    rocksdb_iter_get_error(it, &message);
+    rocksdb_iter_destroy(it);
+    return message ? failed(message, "reading", e) : rc;
 }
 
 /* Tells `gone` of an answer whose receipt was never settled. */
@@ -178,10 +204,10 @@ static bool sweep_one(struct ledger *l, const char *index, int64_t now_s, rocksd
         at = at << 8 | (uint8_t)index[1 + i];
     if ((int64_t)at > now_s)
         return false;
-    const char *key = index + 10;
+    const uint8_t *key = (const uint8_t *)index + 10;
     bool answer = index[9] == LEDGER_ANSWER;
     if (answer && gone)
-        tell(l, (const uint8_t *)key, gone, user);
+        tell(l, key, gone, user);
     for (size_t i = 0; answer && i < sizeof of_answer / sizeof *of_answer; i++)
         drop(batch, of_answer[i], key);
     if (!answer)

@@ -22,6 +22,7 @@ enum ledger_table {
     LEDGER_AFTER = 'C',   /* scope hash → those after it */
     LEDGER_OUTCOME = 'O', /* scope hash → usage.openlora */
     LEDGER_RECEIPT = 'R', /* receipt id → JSON: tenant, payer, salt, hashes */
+    LEDGER_ARREARS = 'D', /* receipt id → JSON: a record that chainlited has not answered */
     LEDGER_SPENT = 'S',   /* hash of a key's id → JSON: sums */
 };
 enum { LEDGER_KEY_BYTES = 32, LEDGER_MAX_VALUE_BYTES = 32 << 20 };
@@ -32,6 +33,7 @@ void ledger_close(struct ledger *);
 struct ledger_write *ledger_begin(struct ledger *); /* NULL without memory: the next three then do nothing or fail */
 void ledger_put(struct ledger_write *, enum ledger_table, const uint8_t key[LEDGER_KEY_BYTES], const void *value,
                 size_t n);
+void ledger_drop(struct ledger_write *, enum ledger_table, const uint8_t key[LEDGER_KEY_BYTES]);
 /* Once per key of LEDGER_ANSWER (whose other tables go with it) or LEDGER_RECEIPT: when it may go. */
 void ledger_expire(struct ledger_write *, enum ledger_table, const uint8_t key[LEDGER_KEY_BYTES], int64_t unix_s);
 /* Frees the write. */
@@ -40,6 +42,11 @@ int ledger_commit(struct ledger_write *, bool sync, struct err *) __attribute__(
 /* Appends the value. */
 int ledger_get(struct ledger *, enum ledger_table, const uint8_t key[LEDGER_KEY_BYTES], struct buf *out, struct err *)
     __attribute__((warn_unused_result));
+
+/* Every row of a table, by key, until `row` returns another value than 0, which is returned. */
+int ledger_each(struct ledger *, enum ledger_table,
+                int (*row)(void *user, const uint8_t key[LEDGER_KEY_BYTES], const char *value, size_t n), void *user,
+                struct err *e) __attribute__((warn_unused_result));
 
 /* Removes at most max rows whose time has come. gone (may be NULL) sees each kept answer that goes without an outcome:
  * its LEDGER_ANSWER value. Returns how many, or a negative code. */

@@ -7,6 +7,7 @@
 
 const struct http_route api_routes[] = {
     {"GET", "/v1/status", api_get_status},
+    {"GET", "/v1/readiness", api_get_readiness},
     {"GET", "/v1/catalog", api_get_catalog},
     {"POST", "/v1/reservations", api_post_reservations},
     {"DELETE", "/v1/reservations/{}", api_delete_reservation},

@@ -56,6 +56,7 @@ void api_get_receipt(void *app, struct http_request *);
 void api_get_receipts(void *app, struct http_request *);
 void api_get_payer(void *app, struct http_request *);
 void api_get_status(void *app, struct http_request *);
+void api_get_readiness(void *app, struct http_request *);
 void api_get_catalog(void *app, struct http_request *);
 void api_get_pending(void *app, struct http_request *);
 void api_post_retry(void *app, struct http_request *);

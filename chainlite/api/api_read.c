@@ -82,13 +82,36 @@ void api_get_status(void *app, struct http_request *r)
     }
     buf_printf(&b, "],\"epoch\":%" PRIu64 ",\"next_sequence\":%" PRIu64 ",\"receipts\":{\"reserved\":%zu,\"recorded\":%" PRIu64
                ",\"batched\":%" PRIu64 ",\"unsafe\":%" PRIu64 ",\"safe\":%" PRIu64 ",\"anchored\":%" PRIu64 ",\"dead\":%" PRIu64
-               "},\"reservations_ended_at_start\":%" PRIu64 ",\"disk_full\":",
-               s.epoch, s.next_sequence, s.open_reservations, recorded, c.batched, c.unsafe, c.safe, c.anchored, c.dead,
-               s.ended_at_start);
+               "},\"disk_full\":",
+               s.epoch, s.next_sequence, s.open_reservations, recorded, c.batched, c.unsafe, c.safe, c.anchored, c.dead);
     if (outbox_room(a->outbox, &e) != 0)
         put_text(&b, e.message);
     else
         buf_add_str(&b, "null");
+    put_lane(&b, a->lane.status ? a->lane.status(a->lane.user) : NULL);
+    api_answer(r, 200, &b);
+}
+
+/* Whether anything would be promised now, and what the lane says: cheap enough to be asked every few seconds. */
+void api_get_readiness(void *app, struct http_request *r)
+{
+    struct api *a = app;
+    struct err why = {0};
+    struct buf b;
+    int64_t now_ms;
+    uint64_t epoch;
+    const char *code = recorder_refusal(a->recorder, &now_ms, &epoch, &why);
+    buf_init(&b, ANSWER_MAX_BYTES);
+    buf_add_str(&b, "{\"refusal\":");
+    if (code) {
+        buf_add_str(&b, "{\"code\":");
+        put_text(&b, code);
+        buf_add_str(&b, ",\"message\":");
+        put_text(&b, why.message);
+        buf_add_char(&b, '}');
+    } else {
+        buf_add_str(&b, "null");
+    }
     put_lane(&b, a->lane.status ? a->lane.status(a->lane.user) : NULL);
     api_answer(r, 200, &b);
 }

@@ -146,6 +146,8 @@ struct listing {
     struct api *api;
     struct buf *out;
     const uint8_t *payer; /* NULL: any */
+    bool reserved;        /* reservations: pages go by receipt id */
+    uint8_t after[32], last[32];
     const char *state, *tenant;
     uint64_t limit, n, scanned, epoch, sequence; /* the last one that was looked at */
 };
@@ -176,11 +178,12 @@ static int list_receipt(void *user, const struct outbox_receipt *r)
 static int list_reservation(void *user, const struct outbox_reservation *row)
 {
     struct listing *l = user;
-    if ((l->payer && memcmp(l->payer, row->payer, ADDRESS_BYTES) != 0) ||
+    if (memcmp(row->receipt_id, l->after, 32) <= 0 || (l->payer && memcmp(l->payer, row->payer, ADDRESS_BYTES) != 0) ||
         (l->tenant && strcmp(l->tenant, row->tenant) != 0))
         return 0;
     buf_add_str(l->out, l->n++ ? "," : "");
     put_reservation(l->out, row);
+    memcpy(l->last, row->receipt_id, 32);
     return l->n >= l->limit;
 }
 
@@ -205,13 +208,14 @@ static bool read_query(struct http_request *r, struct listing *l, uint8_t payer[
     l->limit = DEFAULT_LIMIT;
     l->tenant = http_request_query(r, "tenant");
     l->state = http_request_query(r, "state");
+    l->reserved = l->state && strcmp(l->state, "reserved") == 0;
     if (limit)
         l->limit = strtoull(limit, &end, 10);
     if ((limit && (end == limit || *end)) || l->limit < 1 || l->limit > MAX_LIMIT) {
         api_error(r, 400, "invalid", "limit is a number from 1 to 500");
         return false;
     }
-    if (after && !read_place(after, &l->epoch, &l->sequence)) {
+    if (after && !(l->reserved ? hex_decode(after, l->after, 32) : read_place(after, &l->epoch, &l->sequence))) {
         api_error(r, 400, "invalid", "after is the `next` of a page");
         return false;
     }
@@ -234,17 +238,20 @@ void api_get_receipts(void *app, struct http_request *r)
         return;
     buf_init(&b, ANSWER_MAX_BYTES);
     buf_add_str(&b, "{\"receipts\":[");
-    bool reserved = l.state && strcmp(l.state, "reserved") == 0;
-    int rc = reserved ? outbox_reservations(a->outbox, list_reservation, &l, &e)
+    int rc = l.reserved ? outbox_reservations(a->outbox, list_reservation, &l, &e)
                       : outbox_receipts_before(a->outbox, l.tenant, l.epoch, l.sequence, MAX_SCANNED, list_receipt, &l, &e);
     if (rc < 0) {
         buf_deinit(&b);
         api_failed(r, &e);
         return;
     }
-    if (!reserved && (l.n >= l.limit || l.scanned == MAX_SCANNED))
-        buf_printf(&b, "],\"next\":\"%" PRIu64 ".%" PRIu64 "\"}", l.epoch, l.sequence);
+    buf_add_str(&b, "],\"next\":");
+    if (l.reserved && l.n >= l.limit)
+        put_hex(&b, l.last, 32);
+    else if (l.n >= l.limit || l.scanned == MAX_SCANNED)
+        buf_printf(&b, "\"%" PRIu64 ".%" PRIu64 "\"", l.epoch, l.sequence);
     else
-        buf_add_str(&b, "],\"next\":null}");
+        buf_add_str(&b, "null");
+    buf_add_char(&b, '}');
     api_answer(r, 200, &b);
 }

@@ -355,7 +355,6 @@ static int check_identity(struct recorder *r, struct outbox_write *w, struct err
     return rc;
 }
 
-/* What was promised before this start is charged 0. */
 static int start(struct recorder *r, struct err *e)
 {
     struct recorder_write w;
@@ -366,15 +365,13 @@ static int start(struct recorder *r, struct err *e)
         if (rc != 0) {
             recorder_cancel(r, &w);
         } else {
-            r->ended_at_start = end_open(r, w.out, UINT64_MAX);
             pthread_mutex_unlock(&r->lock);
             rc = recorder_commit(r, &w, e);
         }
     }
+    if (rc == 0 && r->reservations.n > 0)
+        log_line(LOG_INFO, MODULE, "%zu reservations of before this start are open", r->reservations.n);
     pthread_mutex_unlock(&r->lock);
-    if (rc == 0 && r->ended_at_start > 0)
-        log_line(LOG_WARN, MODULE, "%llu reservations of before this start are ended and cost nothing",
-                 (unsigned long long)r->ended_at_start);
     return rc;
 }
 
@@ -445,7 +442,7 @@ void recorder_status(struct recorder *r, struct recorder_status *out)
     pthread_mutex_lock(&r->lock);
     if (r->generation != outbox_generation(r->outbox))
         load(r, NULL); /* figures only: what cannot be read now is shown as it was */
-    *out = (struct recorder_status){r->epoch, r->next_sequence, r->reservations.n, r->ended_at_start};
+    *out = (struct recorder_status){r->epoch, r->next_sequence, r->reservations.n};
     pthread_mutex_unlock(&r->lock);
 }
 

@@ -1,7 +1,10 @@
 /* Reservations and receipts (docs/protocol.md §9): what the node promises, what it signs, in which order.
  *
  *   reserve ──► open ──record──► signed proof, for good
- *                 └──end, or found at a start──► nothing was charged
+ *                 └──end, or grown old──► nothing was charged
+ *
+ * Reservations outlive this process, so that an answer that ends while it is away is billed when it is back; openlorad
+ * ends at its own start those that it knows nothing of.
  *
  * Nothing that openlorad says is believed that can be checked here: the price comes from the catalog, the fee from the
  * tokens and the price, tokens are bounded by the reservation, the voucher's signature and the escrow's balance by the
@@ -48,7 +51,7 @@ struct recorder_config {
 
 struct recorder;
 
-/* Ends the reservations that it finds. The outbox must be this deployment's and this key's (OL_EINVAL). All borrowed. */
+/* The outbox must be this deployment's and this key's (OL_EINVAL). All borrowed. */
 int recorder_open(const struct recorder_config *, struct outbox *, const struct keystore *, struct recorder **out,
                   struct err *) __attribute__((warn_unused_result));
 void recorder_close(struct recorder *);
@@ -82,6 +85,10 @@ struct reserve_result {
     wei_t max_fee_wei, cumulative_wei;                  /* cumulative: of the payer's last receipt */
     wei_t needed_wei, available_wei, ceiling_needed_wei; /* of a refusal about money, else 0 */
 };
+
+/* The refusal code that every reservation would get now, with the reason in *why; NULL: none. The other two are then the
+ * chain's time and the epoch to promise in. */
+const char *recorder_refusal(struct recorder *, int64_t *now_ms, uint64_t *epoch, struct err *why);
 
 /* 0: every item has its result, and what was reserved is on disk. Otherwise nothing was reserved. n ≤ RECORDER_MAX_ITEMS. */
 int recorder_reserve(struct recorder *, const struct reserve_request *, struct reserve_result *, size_t n, struct err *)
@@ -117,7 +124,6 @@ int recorder_end_before(struct recorder *, uint64_t time_ms, struct err *) __att
 struct recorder_status {
     uint64_t epoch, next_sequence;
     size_t open_reservations;
-    uint64_t ended_at_start;
 };
 void recorder_status(struct recorder *, struct recorder_status *out);
 

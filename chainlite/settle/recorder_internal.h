@@ -41,7 +41,6 @@ struct recorder {
     uint64_t epoch, next_sequence;
     struct idmap reservations, payers, spenders;
     unsigned in_flight; /* writes begun and not committed */
-    uint64_t ended_at_start;
 };
 
 struct recorder_write {

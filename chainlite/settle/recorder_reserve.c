@@ -308,17 +308,6 @@ static int decide(struct recorder *r, struct candidate *c, int64_t now_ms, struc
     return promise(r, c, p, s, &v, now_ms, w);
 }
 
-/* The clocks of the machine and of the chain must agree, or no start time would be accepted later. */
-static void check_clock(struct reserve_result *results, size_t n, int64_t chain_ms)
-{
-    int64_t apart = clock_unix_ms() - chain_ms;
-    if (apart < 0)
-        apart = -apart;
-    for (size_t i = 0; apart > START_TOLERANCE_MS && i < n; i++)
-        refuse(&results[i], "clock_skew", "this machine's clock and the chain's are %lld s apart: set it",
-               (long long)(apart / 1000));
-}
-
 static int reserve_locked(struct recorder *r, struct candidate *c, size_t n, uint64_t epoch, int64_t now_ms,
                           struct err *e)
 {
@@ -344,6 +333,23 @@ static int reserve_locked(struct recorder *r, struct candidate *c, size_t n, uin
     return rc;
 }
 
+const char *recorder_refusal(struct recorder *r, int64_t *now_ms, uint64_t *epoch, struct err *why)
+{
+    if (outbox_room(r->outbox, why) != 0)
+        return "disk_full";
+    if (recorder_now_ms(r, now_ms, why) != 0)
+        return "chain_stale";
+    if (recorder_view_epoch(r, epoch, why) != 0)
+        return "epoch_closed";
+    /* The clocks of the machine and of the chain must agree, or no start time would be accepted later. */
+    int64_t apart_ms = clock_unix_ms() - *now_ms;
+    if (apart_ms >= -START_TOLERANCE_MS && apart_ms <= START_TOLERANCE_MS)
+        return NULL;
+    err_set(why, OL_EINVAL, MODULE, "this machine's clock and the chain's are %lld s apart: set it",
+            (long long)(apart_ms < 0 ? -apart_ms : apart_ms) / 1000);
+    return "clock_skew";
+}
+
 int recorder_reserve(struct recorder *r, const struct reserve_request *requests, struct reserve_result *results,
                      size_t n, struct err *e)
 {
@@ -353,16 +359,11 @@ int recorder_reserve(struct recorder *r, const struct reserve_request *requests,
     uint64_t epoch;
     CHECK(n <= RECORDER_MAX_ITEMS);
     memset(results, 0, n * sizeof *results);
-    const char *code = NULL;
-    if (outbox_room(r->outbox, &why) != 0)
-        code = "disk_full";
-    else if (recorder_now_ms(r, &now_ms, &why) != 0 || recorder_view_epoch(r, &epoch, &why) != 0)
-        code = "chain_stale";
+    const char *code = recorder_refusal(r, &now_ms, &epoch, &why);
     for (size_t i = 0; code && i < n; i++)
         refuse(&results[i], code, "%.190s", why.message);
     if (code)
         return 0;
-    check_clock(results, n, now_ms);
     for (size_t i = 0; i < n; i++) {
         c[i] = (struct candidate){.request = &requests[i], .result = &results[i]};
         if (!results[i].code)

@@ -3,6 +3,8 @@ import csv
 import http.client
 import io
 import json
+import re
+import secrets
 import socket
 import subprocess
 import threading
@@ -355,8 +357,8 @@ def test_chainlited_away_is_a_clear_refusal(make_billed):
         assert wait_until(lambda: post(node, PROMPT, bearer(key))[0] == 200, 20 * node.patience) is not None
 
 
-def test_chainlited_dies_under_an_answer(make_billed):
-    """A receipt is asked for again when chainlited is back; its reservation is gone then, and nothing is billed."""
+def test_chainlited_restarts_under_an_answer(make_billed):
+    """Its reservation outlives it, so the answer ends as if nothing had been."""
     with make_billed(adapters={}) as node:
         key = node.add_key("acme")
         stream = Stream(node, None, max_tokens=300, headers=bearer(key), ignore_eos=True)
@@ -365,9 +367,151 @@ def test_chainlited_dies_under_an_answer(make_billed):
         node.chain.kill()
         node.chain.start()
         list(pieces)
-        assert stream.error and stream.reason is None
-        assert node.proofs() == []
+        assert not stream.error and stream.reason == "length"
+        assert [p["output_tokens"] for p in node.proofs()] == [300]
         assert wait_until(lambda: post(node, PROMPT, bearer(key))[0] == 200, 20 * node.patience) is not None
+
+
+# --- delivered, and recorded late ---
+
+def waiting(node):
+    return node.json("GET", "/readyz")[1]["billing"]["receipts_waiting"]
+
+
+def stream_without_receipt(node, key, **headers):
+    """A whole stream whose end chainlited does not see: its text and its receipt's id."""
+    stream = Stream(node, None, max_tokens=200, headers={**bearer(key), **headers}, ignore_eos=True)
+    pieces = iter(stream)
+    text = next(pieces)
+    node.chain.kill()
+    text += "".join(pieces)
+    assert stream.error["code"] == "receipt_late" and stream.headers["openlora-receipt"] in stream.error["message"]
+    return text, stream.headers["openlora-receipt"]
+
+
+def check_late(node, key, text, receipt):
+    """One bill for what was delivered, and the sums agree."""
+    assert wait_until(lambda: any(p["receipt_id"] == receipt for p in node.proofs()), 20 * node.patience) is not None
+    [proof] = node.proofs()
+    assert proof["output_tokens"] == 200 and proof["status"] == STATUS["length"]
+    assert wait_until(lambda: waiting(node) == 0, 10 * node.patience) is not None
+    assert not node.reservations()
+    bundle = json.loads(node.request("GET", f"/v1/receipts/{receipt}", headers=bearer(key))[2])
+    assert bundle["response_text_hashes"] == ["0x" + keccak(text=text).hex()]
+    spent = json.loads(node.request("GET", "/v1/account", headers=bearer(key))[2])
+    assert spent["spent_wei"] == proof["fee"] and spent["reserved_wei"] == "0"
+
+
+def test_late_receipt(make_billed):
+    """chainlited is away for longer than an answer's end waits: what was delivered is billed when it is back."""
+    with make_billed("--record-s", 1, adapters={}) as node:
+        key = node.add_key("acme")
+        text, receipt = stream_without_receipt(node, key)
+        assert waiting(node) == 1
+        assert wait_until(lambda: node.get("/readyz")[0] == 503, 10 * node.patience) is not None
+        assert node.metrics()["openlora:receipts_waiting"] == 1
+        node.chain.start()
+        check_late(node, key, text, receipt)
+        assert node.request("POST", COMPLETIONS, PROMPT, bearer(key))[0] == 200
+
+
+@pytest.mark.parametrize("crash", [False, True])
+def test_late_receipt_after_a_restart(make_billed, crash):
+    with make_billed("--record-s", 1, adapters={}) as node:
+        key = node.add_key("acme")
+        text, receipt = stream_without_receipt(node, key, **{"Idempotency-Key": "late"})
+        if crash:
+            node.crash()
+        else:
+            node.stop()
+        node.chain.start()
+        node.restart()
+        check_late(node, key, text, receipt)
+        body = {"model": None, "max_tokens": 200, "temperature": 0, "stream": True, "ignore_eos": True,
+                "prompt": "Once upon a time"}
+        status, fields, raw = node.request("POST", COMPLETIONS, json.dumps(body).encode(),
+                                           {**bearer(key), "Idempotency-Key": "late"})
+        assert status == 200 and fields["Idempotency-Replayed"] and raw.rstrip().endswith(b"[DONE]")
+        assert len(node.proofs()) == 1
+
+
+def test_late_receipt_that_is_refused(make_billed):
+    """Its reservation was ended meanwhile: it stays unbilled, and the key gets its sum back."""
+    with make_billed("--record-s", 1, adapters={}) as node:
+        key = node.add_key("acme")
+        _, receipt = stream_without_receipt(node, key)
+        node.stop()
+        node.chain.start()
+        assert node.chain.request("DELETE", f"/v1/reservations/{receipt}")[0] == 200
+        node.restart()
+        assert wait_until(lambda: waiting(node) == 0, 20 * node.patience) is not None
+        assert node.proofs() == [] and "came too late" in node.log()
+        assert json.loads(node.request("GET", "/v1/account", headers=bearer(key))[2])["spent_wei"] == "0"
+
+
+def test_late_receipts_are_bounded(make_billed):
+    """While as many wait as may, nothing new is served, though chainlited is there."""
+    with make_billed("--record-s", 1, "--max-waiting", 1, adapters={}) as node:
+        key = node.add_key("acme")
+        text, receipt = stream_without_receipt(node, key)
+        catalog = node.chain.folder / "catalog.json"
+        rows = catalog.read_text()
+        catalog.unlink()  # the price is lost: it cannot be signed
+        node.chain.start()
+        refused = lambda: post(node, PROMPT, bearer(key))[2]["error"]["code"]
+        assert wait_until(lambda: refused() == "receipts_waiting", 20 * node.patience, every=0.1) is not None
+        assert waiting(node) == 1 and node.proofs() == []
+        catalog.write_text(rows)
+        assert node.chain.request("POST", "/v1/reload")[0] == 200
+        check_late(node, key, text, receipt)
+        assert wait_until(lambda: post(node, PROMPT, bearer(key))[0] == 200, 20 * node.patience, every=0.1) is not None
+
+
+def test_orphans_of_many_pages(make_billed):
+    """Reservations of an earlier process are all ended, those of a kept answer excepted."""
+    with make_billed(adapters={}, chain_flags=["--max-exposure-wei", 10 ** 20]) as node:
+        node.crash()
+        for _ in range(5):
+            assert all(r["ok"] for r in node.chain.reserve(["0x" + secrets.token_hex(32) for _ in range(250)]))
+        node.restart()
+        assert wait_until(lambda: not node.reservations(), 20 * node.patience, every=0.1) is not None
+        assert node.proofs() == []
+
+
+# --- readiness ---
+
+def test_readiness(make_billed):
+    """Fails only while no paid work can be served, and says why; metrics say the same."""
+    with make_billed(adapters={}) as node:
+        status, ready = node.json("GET", "/readyz")
+        assert status == 200 and ready["status"] == "ready"
+        assert ready["billing"] == {"state": "ready", "refusal": None, "message": None, "warnings": [], "prices": 2,
+                                    "missing_prices": None, "gas_pays_batches": None, "receipts_waiting": 0}
+        catalog = node.chain.folder / "catalog.json"
+        rows = catalog.read_text()
+
+        labels = f'model_name="{node.model_id()}",engine="0"'
+
+        def becomes(code, state):
+            def same():
+                status, ready = node.json("GET", "/readyz")
+                metrics = node.get("/metrics")[1].decode()
+                return (ready["billing"]["refusal"] == code and (status == 503) == (code is not None)
+                        and ready["status"] == state and f"billing_ready{{{labels}}} {int(code is None)}\n" in metrics
+                        and (code is None or re.search(rf'billing_refusing{{.*reason="{code}"}} 1\n', metrics)))
+            assert wait_until(same, 20 * node.patience, every=0.1) is not None, node.get("/readyz")
+
+        node.chain.kill()
+        becomes("chainlited_away", "refusing")
+        node.chain.start()
+        becomes(None, "ready")
+        empty = {**json.loads(rows), "prices": []}
+        catalog.write_text(json.dumps(empty, separators=(",", ":")))
+        assert node.chain.request("POST", "/v1/reload")[0] == 200
+        becomes("prices_missing", "refusing")
+        catalog.write_text(rows)
+        assert node.chain.request("POST", "/v1/reload")[0] == 200
+        becomes(None, "ready")
 
 
 # --- Idempotency-Key ---
@@ -460,8 +604,9 @@ def test_crash_and_retry(make_billed, point, stream):
         assert spent["spent_wei"] == node.proofs()[0]["fee"]
 
 
-def test_both_crash_before_the_receipt(make_billed):
-    """Both processes die: the reservation is gone, so the kept answer is free."""
+@pytest.mark.parametrize("ended", [False, True])
+def test_both_crash_before_the_receipt(make_billed, ended):
+    """Both processes die: who comes back for the kept answer pays it, once; it is free if its reservation has ended."""
     with make_billed(adapters={}) as node:
         key = node.add_key("acme")
         headers = {**bearer(key), "Idempotency-Key": "once"}
@@ -472,11 +617,18 @@ def test_both_crash_before_the_receipt(make_billed):
         node.process.wait(20 * node.patience)
         node.chain.kill()
         node.chain.start()
+        [reservation] = node.reservations()
+        if ended:
+            assert node.chain.request("DELETE", f"/v1/reservations/{reservation['receipt_id']}")[0] == 200
         node.restart()
         status, fields, answer = post(node, PROMPT, headers)
         assert status == 200 and fields["Idempotency-Replayed"] == "true"
-        assert answer["usage"]["openlora"]["fee_wei"] == "0" and answer["usage"]["openlora"]["proof"] is None
-        assert node.proofs() == []
+        if ended:
+            assert answer["usage"]["openlora"]["fee_wei"] == "0" and answer["usage"]["openlora"]["proof"] is None
+            assert node.proofs() == []
+        else:
+            check_bill(node, answer["usage"]["openlora"], answer["usage"])
+            assert len(node.proofs()) == 1 and not node.reservations()
 
 
 # --- reading bills ---

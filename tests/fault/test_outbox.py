@@ -49,15 +49,19 @@ def test_killed_at(node, point, count):
         for receipt_id, answer in acknowledged.items():
             assert kept[receipt_id] == answer["proof"]
         assert all(int(p["fee"]) == FEE for p in proofs)
-        status = node.get("/v1/status")
-        assert status["receipts"]["reserved"] == 0  # ended, charged 0
-        # Everything is sent again, as openlorad does: the recorded ones answer alike, the others are gone for good.
+        still = {row["receipt_id"] for row in node.get("/v1/receipts?state=reserved&limit=500")["receipts"]}
+        assert node.get("/v1/status")["receipts"]["reserved"] == len(still) and not still & set(kept)
+        # Everything is sent again, as openlorad does: the recorded ones answer alike, what was still reserved is
+        # recorded now, and what was ended is gone for good.
         for r in node.record(list(kept)[:200]):
             assert r["ok"] and r["proof"] == kept[r["receipt_id"]]
-        gone = [i for i in reserved if i not in kept]
-        if gone:
-            assert {r.get("code") for r in node.record(gone)} == {"no_reservation"}
+        for r in node.record([i for i in reserved if i not in kept]):
+            assert r["ok"] == (r["receipt_id"] in still) and (r["ok"] or r["code"] == "no_reservation")
+        for receipt_id in still - set(reserved):  # promised, but the promise was never heard
+            assert node.request("DELETE", f"/v1/reservations/{receipt_id}")[0] == 200
         assert node.get("/v1/payers/operator")["reserved_wei"] == "0"
+        proofs = node.all_receipts()
+        check_books(proofs)
         ids = [new_id() for _ in range(2)]
         assert all(r["ok"] for r in node.reserve(ids))
         assert [r["proof"]["sequence"] for r in node.record(ids)] == [len(proofs) + 1, len(proofs) + 2]
@@ -96,6 +100,20 @@ def test_killed_under_load(node):
     kept = {p["receipt_id"]: p for p in proofs}
     assert len(acknowledged) > 100
     assert all(kept[i] == r["proof"] for i, r in acknowledged.items())
+    node.stop()
+
+
+def test_reservations_by_pages(node):
+    node.start()
+    ids = [new_id() for _ in range(25)]
+    assert all(r["ok"] for r in node.reserve(ids))
+    seen, after = [], ""
+    while after is not None:
+        page = node.get(f"/v1/receipts?state=reserved&limit=10{after and '&after=' + after}")
+        seen += [row["receipt_id"] for row in page["receipts"]]
+        after = page["next"]
+    assert seen == sorted(ids)
+    assert node.request("GET", "/v1/receipts?state=reserved&after=7")[0] == 400
     node.stop()
 
 

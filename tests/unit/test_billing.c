@@ -233,6 +233,59 @@ START_TEST(test_ledger_sweep)
 }
 END_TEST
 
+static void owe(uint8_t id, struct arrears *a)
+{
+    struct arrear x = {.receipt_id = {id}, .record = json_pack("{si}", "n", id), .key_id = "k-1", .fee_wei = id};
+    struct ledger_write *w = ledger_begin(billing.ledger);
+    arrears_put(w, &x);
+    ck_assert_int_eq(ledger_commit(w, true, NULL), 0);
+    json_decref(x.record);
+    if (a)
+        arrears_wait(a, x.receipt_id);
+}
+
+/* What waits is taken once, waits again or is settled, and all that is not settled is there after a restart. */
+START_TEST(test_arrears)
+{
+    struct arrears *a;
+    struct arrear x[3], none;
+    struct err e;
+    ck_assert_int_eq(arrears_open(billing.ledger, &a, &e), 0);
+    ck_assert_uint_eq(arrears_count(a), 0);
+    for (uint8_t id = 1; id <= 3; id++)
+        owe(id, a);
+    owe(4, NULL); /* its record is under way when the process dies */
+    for (int i = 0; i < 3; i++) {
+        ck_assert(arrears_take(a, &x[i]));
+        ck_assert_uint_eq(x[i].receipt_id[0], i + 1);
+        ck_assert_int_eq(json_integer_value(json_object_get(x[i].record, "n")), i + 1);
+        ck_assert_str_eq(x[i].key_id, "k-1");
+        ck_assert(x[i].fee_wei == (wei_t)i + 1);
+        json_decref(x[i].record);
+    }
+    ck_assert(!arrears_take(a, &none));
+    ck_assert_uint_eq(arrears_count(a), 3); /* taken ones count */
+    arrears_settle(a, x[0].receipt_id);
+    arrears_wait(a, x[1].receipt_id);
+    ck_assert_uint_eq(arrears_count(a), 2);
+    ck_assert(!arrears_hold(billing.ledger, x[0].receipt_id) && arrears_hold(billing.ledger, x[1].receipt_id));
+    ck_assert(arrears_take(a, &none) && none.receipt_id[0] == 2);
+    json_decref(none.record);
+    arrears_close(a);
+    struct ledger_write *w = ledger_begin(billing.ledger); /* one that is not what was written */
+    ledger_put(w, LEDGER_ARREARS, x[1].receipt_id, "{", 1);
+    ck_assert_int_eq(ledger_commit(w, true, &e), 0);
+    ck_assert_int_eq(arrears_open(billing.ledger, &a, &e), 0);
+    ck_assert_uint_eq(arrears_count(a), 3);
+    for (int i = 3; i <= 4; i++) {
+        ck_assert(arrears_take(a, &none) && none.receipt_id[0] == i);
+        json_decref(none.record);
+    }
+    ck_assert_uint_eq(arrears_count(a), 2);
+    arrears_close(a);
+}
+END_TEST
+
 START_TEST(test_spend)
 {
     const struct key k = {.id = "k-1", .has_total = true, .total_wei = 100, .has_day = true, .day_wei = 60};
@@ -357,6 +410,7 @@ int main(void)
     tcase_add_test(t, test_terms);
     tcase_add_test(t, test_delivery);
     tcase_add_test(t, test_ledger_sweep);
+    tcase_add_test(t, test_arrears);
     tcase_add_test(t, test_spend);
     tcase_add_test(t, test_idempotency);
     tcase_add_test(t, test_prices);
