@@ -79,6 +79,17 @@ static void check_balance(struct lane *l)
                   (unsigned long long)(l->chain.balance_wei / cost));
 }
 
+/* A reorg took a row back that the batch names: what is ours we publish again, for others' we wait. */
+static int wait_for_rows(struct lane *l, const struct outbox_batch *batch, struct err *e)
+{
+    bool sent = false;
+    int rc = l->quiet ? publish_step(l, &sent, e) : 0;
+    if (rc || sent)
+        return rc;
+    return err_set(e, OL_EBUSY, "lane", "batch %llu waits: a row it names is not registered (any more)",
+                   (unsigned long long)batch->batch.number);
+}
+
 static int act(struct lane *l, struct err *e)
 {
     struct outbox_batch batch;
@@ -101,8 +112,7 @@ static int act(struct lane *l, struct err *e)
     if (rc)
         return rc;
     if (registered < batch.batch.count)
-        return err_set(e, OL_EBUSY, "lane", "batch %llu waits: a row it names is not registered (any more)",
-                       (unsigned long long)batch.batch.number);
+        return wait_for_rows(l, &batch, e);
     struct claimed claimed;
     rc = claims_step(l, &batch, &claimed, e);
     return rc || !claimed.decided ? rc : submit_step(l, &batch, &claimed, e);
@@ -134,7 +144,7 @@ int lane_step(struct lane *l, struct err *e)
     l->step_fees = (struct fees){0};
     pthread_mutex_lock(&l->mutex);
     if (l->retry)
-        l->refused_until_ms = 0;
+        l->refused_until_ms = l->publish_again_ms = 0;
     l->retry = false;
     pthread_mutex_unlock(&l->mutex);
     int rc = step(l, e);

@@ -37,7 +37,7 @@ static int read_settlement(struct lane *l, struct chain_state *out, struct err *
     out->epoch = be64(word[0] + 24);
     out->last = be64(word[0] + 16);
     out->finalised = be64(word[0] + 8);
-    out->frozen = word[0][7] != 0;
+    out->frozen = out->epoch && be64(word[0]) == out->epoch; /* the epoch of the latest slash */
     out->bond_wei = wei_from_be16(word[1] + 16);
     out->finalised_cumulative_wei = wei_from_be16(word[1]);
     return 0;

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OPEN_EPOCH_GAS = 150000, BATCH_WORDS = 19, MAX_LOST = OUTBOX_MAX_BATCH_RECEIPTS };
+enum { OPEN_EPOCH_GAS = 150000, BATCH_WORDS = 19 };
 
 /* ---- the header of a batch that only the chain knows: its event, believed when it hashes to the slot */
 
@@ -87,6 +87,24 @@ static int fetch_header(struct lane *l, uint64_t number, struct batch *out, stru
     return rc;
 }
 
+/* Receipts of the epoch that are in no batch of ours before this one: others may stand on the chain under their
+ * sequences, and only its body tells. */
+struct foreign {
+    struct lane *lane;
+    uint64_t number;
+};
+
+static int doubt(void *user, const struct outbox_receipt *r)
+{
+    const struct foreign *f = user;
+    struct outbox_batch b;
+    int rc = outbox_batch_of(f->lane->outbox, r->proof.epoch, r->proof.sequence, &b, NULL);
+    if (rc || b.batch.number >= f->number || b.state < BATCH_UNSAFE || b.state > BATCH_ANCHORED)
+        lane_dead(f->lane, r->proof.epoch, r->proof.sequence, "foreign_batch",
+                  "the chain has a batch that is not this outbox's; its body tells whether this receipt is in it");
+    return 0;
+}
+
 /* The chain's last batch becomes the outbox's, so that the next one has something to follow. */
 static int adopt_last(struct lane *l, struct err *e)
 {
@@ -100,7 +118,9 @@ static int adopt_last(struct lane *l, struct err *e)
         return rc;
     outbox_put_batch(w, &row);
     outbox_put_meta_u64(w, "lane.settled", l->chain.last - 1);
-    return outbox_commit(w, e);
+    rc = outbox_commit(w, e);
+    struct foreign f = {l, l->chain.last};
+    return rc ? rc : outbox_receipts(l->outbox, row.batch.epoch, 1, UINT64_MAX, doubt, &f, e);
 }
 
 /* ---- the floor */
@@ -144,8 +164,13 @@ static int check_floor(struct lane *l, bool foreign, uint64_t *floor, struct err
 
 static int bury(void *user, const struct outbox_receipt *r)
 {
-    lane_dead(user, r->proof.epoch, r->proof.sequence, "epoch_ended",
-              "its epoch ended before a batch held it; it settles nothing");
+    struct lane *l = user;
+    struct outbox_batch b;
+    bool voided = outbox_batch_of(l->outbox, r->proof.epoch, r->proof.sequence, &b, NULL) == 0 &&
+                  b.state == BATCH_VOIDED;
+    lane_dead(l, r->proof.epoch, r->proof.sequence, voided ? "voided" : "epoch_ended",
+              voided ? "a challenge voided its batch; what was claimed for it goes back to its payer"
+                     : "its epoch ended before a batch held it; it settles nothing");
     return 0;
 }
 
@@ -162,7 +187,7 @@ static int bury_lost(struct lane *l, uint64_t epoch, struct err *e)
         return rc;
     if (!rc && b.batch.epoch == epoch)
         first = b.batch.first_sequence + b.batch.count;
-    return first <= last ? outbox_receipts(l->outbox, epoch, first, MAX_LOST, bury, l, e) : 0;
+    return first <= last ? outbox_receipts(l->outbox, epoch, first, UINT64_MAX, bury, l, e) : 0;
 }
 
 static int note_epoch(struct lane *l, struct err *e)

@@ -163,7 +163,9 @@ int outbox_batch_of(struct outbox *o, uint64_t epoch, uint64_t sequence, struct 
     int rc = outbox_scan(o, &range, take_number, &number, e);
     if (rc == 0 && number != 0)
         rc = outbox_batch(o, number, out, e);
-    if (rc == 0 && (number == 0 || sequence - out->batch.first_sequence >= out->batch.count))
+    /* A void batch's number is used again by one of a later epoch. */
+    if (rc == 0 && (number == 0 || out->batch.epoch != epoch ||
+                    sequence - out->batch.first_sequence >= out->batch.count))
         rc = err_set(e, OL_ENOTFOUND, MODULE, "no batch holds this receipt yet");
     return rc;
 }

@@ -104,7 +104,8 @@ static int keep_proof(struct watching *w, struct outbox_batch *b, struct err *e)
     return rc;
 }
 
-static int put_batch(struct lane *l, const struct outbox_batch *b, const char *dead, struct err *e)
+/* dead: why nothing comes of the batch, with its code; NULL: something does. */
+static int put_batch(struct lane *l, const struct outbox_batch *b, const char *code, const char *dead, struct err *e)
 {
     struct outbox_write *w;
     int rc = outbox_begin(l->outbox, &w, e);
@@ -115,7 +116,7 @@ static int put_batch(struct lane *l, const struct outbox_batch *b, const char *d
         outbox_drop_dead(w, 0, b->batch.number);
     rc = outbox_commit(w, e);
     if (!rc && dead)
-        lane_dead(l, 0, b->batch.number, "epoch_ended", dead);
+        lane_dead(l, 0, b->batch.number, code, dead);
     return rc;
 }
 
@@ -124,18 +125,22 @@ static int not_there(struct lane *l, struct outbox_batch *b, struct err *e)
 {
     bool over = l->chain.epoch > b->batch.epoch || l->chain.frozen;
     uint8_t was = b->state;
+    if (was >= BATCH_VOIDED)
+        return 0;
     if (was >= BATCH_UNSAFE) {
         b->state = over ? BATCH_VOIDED : BATCH_CLOSED;
         b->batch.submitted_at = 0;
         b->proven_ms = 0;
         lane_warn(l, "batch %llu is gone from the chain: %s", (unsigned long long)b->batch.number,
                   over ? "voided" : "a reorg took it back; it is submitted again");
-        return put_batch(l, b, NULL, e);
+        return put_batch(l, b, "voided", over ? "a challenge voided it; what was claimed goes back to its payers" : NULL,
+                         e);
     }
     if (!over)
         return 0;
     b->state = BATCH_DEAD;
-    return put_batch(l, b, "its epoch ended before it was on the chain; its payers get their money back", e);
+    return put_batch(l, b, "epoch_ended",
+                     "its epoch ended before it was on the chain; its payers get their money back", e);
 }
 
 static int look_at(struct watching *w, struct watched *b, const struct batch *previous, bool *foreign, struct err *e)
@@ -163,7 +168,7 @@ static int look_at(struct watching *w, struct watched *b, const struct batch *pr
     crash_point(lane_proven);
     log_line(LOG_INFO, "lane", "batch %llu: %s", (unsigned long long)row->batch.number,
              outbox_batch_state_name((enum outbox_batch_state)row->state));
-    return put_batch(l, row, NULL, e);
+    return put_batch(l, row, NULL, NULL, e);
 }
 
 /* Batches up to here need no more looks: anchored and final. */

@@ -5,14 +5,18 @@ LONG_RUN=1 repeats each fault many times and prints how often it happened."""
 import json
 import os
 import random
+import shutil
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
 from chain import cast
+from eth_abi import decode, encode
+from eth_account import Account
+from eth_utils import keccak
 from daemon import daemon_on, daemon_records, daemon_settles
-from devnet import ETHER, GENERATED, NODE, STRANGER, ZERO, Devnet, Lane
+from devnet import ETHER, GENERATED, NODE, NODE_KEY, STRANGER, ZERO, Devnet, Lane
 from proxy import FaultProxy
 
 ROUNDS = 100 if os.environ.get("LONG_RUN") == "1" else 1
@@ -464,6 +468,189 @@ def test_lost_outbox(net, tmp_path):
         paid[receipt["payer"]] += int(receipt["fee"]) if receipt["settled"] else 0
     assert {p: net.account(p)[1] for p in node.payers} == paid
     assert net.collected() == sum(paid.values())
+    node.close()
+
+
+# ---- convicted; a stranger with the node's key; rows that go
+
+def camel(name):
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+def abi_type(component):
+    if not component["type"].startswith("tuple"):
+        return component["type"]
+    return "(" + ",".join(map(abi_type, component["components"])) + ")" + component["type"].removeprefix("tuple")
+
+
+def abi_value(component, given):
+    """What the ABI wants, from JSON with our names; what is not given is nothing."""
+    kind = component["type"]
+    if kind == "tuple":
+        names = {camel(k): v for k, v in (given or {}).items()}
+        return tuple(abi_value(c, names.get(c["name"])) for c in component["components"])
+    if kind.endswith("[]"):
+        return []
+    if kind == "address":
+        return given or "0x" + "00" * 20
+    if kind.startswith("bytes"):
+        return bytes.fromhex((given or ("0x" if kind == "bytes" else ZERO))[2:])
+    return int(given or 0)
+
+
+def call_data(contract, function, *arguments):
+    abi = json.loads((GENERATED / "abi.json").read_text())[contract]
+    inputs = next(f["inputs"] for f in abi if f["type"] == "function" and f["name"] == function)
+    types = [abi_type(c) for c in inputs]
+    selector = keccak(f"{function}({','.join(types)})".encode())[:4]
+    return "0x" + (selector + encode(types, [abi_value(c, a) for c, a in zip(inputs, arguments, strict=True)])).hex()
+
+
+def other_proof(net, proof):
+    """The same place in the node's books, another answer, signed by the node's key."""
+    abi = json.loads((GENERATED / "abi.json").read_text())["Challenges"]
+    statement = next(f for f in abi if f.get("name") == "equivocation")["inputs"][1]["components"]
+    fields = next(c for c in statement[0]["components"] if c["name"] == "proof")["components"]
+    lie = proof | {"response_hash": "0x" + "77" * 32}
+    names = {camel(k): v for k, v in lie.items()}
+    message = {f["name"]: int(names[f["name"]]) if "int" in f["type"] else names[f["name"]] for f in fields}
+    domain = {"name": "OpenLoRA", "version": "1", "chainId": 31337, "verifyingContract": net.address["Settlement"]}
+    types = {"BillingProof": [{"name": f["name"], "type": f["type"]} for f in fields]}
+    return lie, "0x" + Account.sign_typed_data(NODE_KEY, domain, types, message).signature.hex()
+
+
+def convict(net, node):
+    """A stranger shows two statements for one place."""
+    body = json.loads((node.folder / "bodies" / (node.batches()[0]["body_hash"][2:] + ".json")).read_text())
+    said, lie = body["receipts"][3], other_proof(net, body["receipts"][3]["proof"])
+    first = sorted(node.batches(), key=lambda b: b["number"])[0]["batch"]
+    statements = [{"leaf": {"proof": p}, "signature": s} for p, s in ((said["proof"], said["signature"]), lie)]
+    net.send(net.address["Challenges"], call_data("Challenges", "equivocation", {"first": first}, *statements), sender=STRANGER)
+
+
+def refund_all(net, claimed_from):
+    """Gives all chunks of the node's claims back, newest first, as anyone may."""
+    topic = cast("keccak", "Claimed(address,bytes32,bytes)")
+    logs = net.call("eth_getLogs", {"address": net.address["Escrow"], "topics": [topic], "fromBlock": hex(claimed_from)})
+    for log in reversed(logs):
+        previous, pairs = decode(["bytes32", "bytes"], bytes.fromhex(log["data"][2:]))
+        net.do("Escrow", "refund(address,uint256,bytes32,bytes)", NODE, 0, "0x" + previous.hex(), "0x" + pairs.hex(), sender=STRANGER)
+
+
+def test_convicted(net, tmp_path):
+    """A challenger convicts the node: its batches are void, the payers get their money back, and after a new bond and a new
+    epoch it goes on. Every wei has a place."""
+    node = Node(net, tmp_path / "node", batch_receipts=10, finalise=False)
+    start = int(net.call("eth_blockNumber"), 16)
+    node.record(30)
+    assert node.settle()
+    node.check_books()
+    before, wealth = net.node(), net.view("WrappedNative", "balanceOf(address)", STRANGER)[0]
+    claimed = {p: net.account(p)[1] for p in node.payers}
+    convict(net, node)
+    assert net.view("WrappedNative", "balanceOf(address)", STRANGER)[0] - wealth == before["bond"] // 2
+    node.until(lambda: "slashed" in node.lane.ask("status")["refusal"], "not frozen")
+    assert "slashed" in node.lane.ask("record 1 3")["error"]
+    assert {b["state"] for b in node.batches()} == {"voided"}
+    assert {d["code"] for d in node.lane.ask("pending")["dead"]} == {"voided"}
+    refund_all(net, start)
+    assert net.collected() == 0 and all(net.account(p) == (ETHER, claimed[p]) for p in node.payers)
+    # It may start again.
+    net.bond()
+    assert node.lane.ask("epoch") == {"ok": True}
+    node.until(lambda: node.lane.ask("status")["epoch"] == 2 and not node.lane.ask("status")["refusal"], "no new epoch")
+    assert all(r["dead"] == "voided" and r["state"] == "voided" for r in node.receipts(1))
+    node.record(30)
+    assert node.settle(epoch=2)
+    assert net.node()["last"] == 3 and all(r["state"] == "recorded" and r["dead"] == "voided" for r in node.receipts(1))
+    owed = {p: sum(int(r["fee"]) for r in node.receipts(2) if r["payer"] == p) for p in node.payers}
+    assert {p: net.account(p) for p in node.payers} == {p: (ETHER - owed[p], claimed[p] + owed[p]) for p in node.payers}
+    assert net.collected() == sum(owed.values()) and net.held() - node.before == node.deposits
+    node.close()
+
+
+def test_conviction_undone_by_a_reorg(net, tmp_path):
+    """The conviction leaves the chain again: the batches stand as before."""
+    node = Node(net, tmp_path / "node", batch_receipts=10, finalise=False)
+    node.record(20)
+    assert node.settle()
+    convict(net, node)
+    node.until(lambda: {b["state"] for b in node.batches()} == {"voided"}, "not void", mine=False)
+    net.reorg(1)
+    assert node.settle()
+    node.record(10)
+    assert node.settle()
+    node.check_books()
+    node.close()
+
+
+def test_a_stranger_settles_with_the_nodes_key(net, tmp_path):
+    """Somebody else has the key and an old copy of the outbox, and settles other receipts under the same sequences. What the
+    chain has is not this outbox's: nothing more is signed in the epoch; a new one goes on."""
+    node = Node(net, tmp_path / "node")
+    node.record(20)
+    assert node.settle()
+    node.lane.kill()
+    shutil.copytree(node.folder, tmp_path / "stranger")
+    node.restart(batch_age_s=3600)
+    node.record(9)  # not in a batch yet
+    node.lane.kill()
+    stranger = Lane(net, tmp_path / "stranger", **node.options)
+    for _ in range(200):
+        if "recorded" in stranger.ask("record 12 3"):
+            break
+        net.anvil.mine()
+    for _ in range(400):
+        if net.node()["last"] == 2 and stranger.ask("status")["last_batch"] == 2:
+            break
+        net.anvil.mine()
+    stranger.kill()
+    claimed = {p: net.account(p)[1] for p in node.payers}
+    assert net.node()["last"] == 2
+    node.restart(open_epochs=False)
+    node.until(lambda: "new-epoch" in node.lane.ask("status")["refusal"], "not noticed")
+    assert "new-epoch" in node.lane.ask("record 1 3")["error"]
+    assert node.lane.ask("epoch") == {"ok": True}
+    node.until(lambda: node.lane.ask("status")["epoch"] == 2 and not node.lane.ask("status")["refusal"], "no new epoch")
+    assert [r["dead"] for r in node.receipts(1)][20:] == ["foreign_batch"] * 9
+    for number, payer in enumerate(node.payers):
+        assert node.lane.ask(f"base {number} {claimed[payer]}") == {"ok": True}
+    node.record(30)
+    assert node.settle(epoch=2)
+    for r in node.receipts(2):
+        assert r["settled"] or r["fee"] == "0"
+        claimed[r["payer"]] += int(r["fee"])
+    assert {p: net.account(p)[1] for p in node.payers} == claimed and net.collected() == sum(claimed.values())
+    assert net.held() - node.before == node.deposits
+    node.close()
+
+
+def test_reorg_of_a_registration(net, tmp_path):
+    """A version leaves the registry again after receipts that name it were signed. Sequences have no gaps, so nothing can be
+    left out: the batch waits and says so, and goes on when its owner has registered the version again."""
+    node = Node(net, tmp_path / "node", finalise=False)
+    node.record(3)
+    assert node.settle()
+    late = "late adapter"
+    snapshot = int(net.call("eth_blockNumber"), 16)
+    identity, row = net.publish_version(4, late, net.row_id(net.VERSION, net.rows["versions"][0])[0], 0)
+    price = net.rows["prices"][1] | {"version": identity}
+    versions, prices = net.rows["versions"], net.rows["prices"]
+    node.options |= {"versions": [versions[0], row, versions[1]], "prices": [prices[0], price, prices[1]]}
+    node.restart(batch_age_s=3600)
+    node.until(lambda: node.lane.ask("status")["missing_prices"] == 0, "the price is not published")
+    node.record(30)
+    net.reorg(int(net.call("eth_blockNumber"), 16) - snapshot)
+    node.restart()
+    node.until(lambda: any("registered" in w for w in node.lane.ask("status")["warnings"]), "no warning")
+    for _ in range(5):
+        net.anvil.mine()
+    assert node.covered(("unsafe", "safe", "anchored")) == 3
+    net.publish_version(4, late, net.row_id(net.VERSION, net.rows["versions"][0])[0], 0)
+    assert node.lane.ask("retry") == {"ok": True}  # instead of waiting: the node's price was refused without the version
+    assert node.settle()
+    assert all(r["settled"] for r in node.check_books() if int(r["fee"]))
     node.close()
 
 
