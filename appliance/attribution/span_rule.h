@@ -36,8 +36,8 @@ struct span_query {
 
 /* The spans, by start, into out (cap of them; answer_tokens always suffices), *n of them. *open_tokens: the answer's
  * tokens that no span owns and that are no echo. Ids that the index does not know match nothing. OL_EINVAL: an id below
- * 0, choices that are not the answer, an index and a table of different vocabularies. OL_ELIMIT: too long, cap too small.
- * OL_EFORMAT: the index is damaged. */
+ * 0, choices that are not the answer, an index and a table of different vocabularies. OL_ELIMIT: too long, cap too
+ * small. OL_EFORMAT: the index is damaged. */
 int span_attribute(const struct span_index *, const struct surprisal *, const struct span_query *,
                    struct span_scratch *, struct span *out, size_t cap, size_t *n, uint32_t *open_tokens, struct err *)
     __attribute__((warn_unused_result));
