@@ -39,7 +39,7 @@ static const struct command commands[] = {
      "Chain, contracts and window come from the chain's data file, never from the bundle. Exit status: 0 all holds,\n"
      "1 something does not, 3 all holds but the receipt is not settled yet.",
      command_verify},
-    {"datanet", "create | members | commit | propose | review | publish | withdraw | show | log | export | verify",
+    {"datanet", "create | members | commit | propose | check | review | publish | withdraw | show | log | export | verify",
      "sets of contributions that models are trained on",
      "A Datanet is a folder: its signed log and the contents. Each action has its own --help; docs/datanets.md tells the\n"
      "whole way.",

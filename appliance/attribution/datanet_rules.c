@@ -1,6 +1,5 @@
 /* What each line of a Datanet's log must satisfy and changes; see datanet_state.h. */
 #include "attribution/datanet_state.h"
-#include "chainlite/core/hex.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -138,6 +137,14 @@ static int check_proposal(struct datanet *d, const struct log_entry *entry, cons
     return labels_check(&body->labels, e);
 }
 
+static void read_allowed(const struct list *names_of_kinds, bool out[SCAN_KINDS])
+{
+    const struct log_refusal *allowed = names_of_kinds->at;
+    for (size_t i = 0; i < names_of_kinds->n; i++)
+        for (int k = 0; k < SCAN_KINDS; k++)
+            out[k] |= strcmp(allowed[i].reason, scan_kind_names[k]) == 0;
+}
+
 static int apply_propose(struct datanet *d, const struct log_entry *entry, const struct log_propose *body, struct err *e)
 {
     struct commitment *commitment = NULL;
@@ -155,6 +162,7 @@ static int apply_propose(struct datanet *d, const struct log_entry *entry, const
     c->bytes = body->bytes;
     c->format = body->format;
     c->labels = body->labels;
+    read_allowed(&body->allowed, p.allowed);
     struct proposal *more = one_more(d->proposals, d->n_proposals, sizeof *more, e);
     if (!more)
         return OL_ENOMEM;

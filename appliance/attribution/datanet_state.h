@@ -16,6 +16,7 @@
 #define OPENLORA_ATTRIBUTION_DATANET_STATE_H
 
 #include "attribution/datanet_log.h"
+#include "attribution/scan.h"
 
 #include <limits.h>
 
@@ -27,6 +28,7 @@ struct proposal {
     uint8_t status;                   /* enum proposal_status */
     uint64_t approved_at, withdrawn_at; /* sequence of the line; 0: never */
     uint32_t rows;
+    bool allowed[SCAN_KINDS]; /* what its contributor let pass */
 };
 
 struct commitment {

@@ -2,7 +2,7 @@
 #ifndef OPENLORA_CLI_DATANET_H
 #define OPENLORA_CLI_DATANET_H
 
-#include "attribution/datanet_state.h"
+#include "attribution/ingest.h"
 #include "cli/account.h"
 
 /* `openlora datanet create`, and so on. */
@@ -10,6 +10,7 @@ int command_datanet_create(const struct command *, int argc, char **argv);
 int command_datanet_members(const struct command *, int argc, char **argv);
 int command_datanet_commit(const struct command *, int argc, char **argv);
 int command_datanet_propose(const struct command *, int argc, char **argv);
+int command_datanet_check(const struct command *, int argc, char **argv);
 int command_datanet_review(const struct command *, int argc, char **argv);
 int command_datanet_publish(const struct command *, int argc, char **argv);
 int command_datanet_withdraw(const struct command *, int argc, char **argv);
@@ -43,5 +44,10 @@ int datanet_find(struct datanet *, const char *text, struct proposal **out, stru
     __attribute__((warn_unused_result));
 /* The first version that holds the proposal; 0: none yet. */
 uint32_t datanet_first_version(const struct datanet *, const struct proposal *);
+
+json_t *datanet_hex_json(const uint8_t *bytes, size_t n); /* "0x…"; owned */
+/* Refused and noted rows, for people or as a list. */
+void datanet_print_lines(const struct ingested *);
+json_t *datanet_lines_json(const struct ingested *);
 
 #endif

@@ -1,6 +1,4 @@
 /* openlora datanet commit, propose: contributions on their way in. */
-#include "attribution/ingest.h"
-#include "base/sha256.h"
 #include "chainlite/core/hex.h"
 #include "cli/datanet.h"
 #include "cli/progress.h"
@@ -69,34 +67,6 @@ static int read_labels(const struct offer *o, struct contribution_labels *out, s
 
 static void show_progress(size_t done, size_t total) { progress_show("checking", (int64_t)done, (int64_t)total, "bytes"); }
 
-static json_t *hash_json(const uint8_t hash[32])
-{
-    char hex[65];
-    hex_encode(hash, 32, hex);
-    return json_sprintf("0x%s", hex);
-}
-
-static void print_lines(const struct ingested *in, bool json, json_t *report)
-{
-    json_t *lines = json ? json_array() : NULL;
-    for (size_t i = 0; i < in->n; i++) {
-        const struct ingest_line *l = &in->lines[i];
-        char other[65] = "";
-        if (l->has_other)
-            hex_encode(l->other, 32, other);
-        if (json) {
-            json_array_append_new(lines, json_pack("{s:i,s:s,s:s,s:b,s:o}", "line", (int)l->line, "reason", l->reason,
-                                                   "detail", l->detail, "refused", !l->noted, "other",
-                                                   l->has_other ? hash_json(l->other) : json_null()));
-        } else {
-            printf("  line %-6u %-8s %-13s %s%s%.12s\n", l->line, l->noted ? "noted" : "refused", l->reason, l->detail,
-                   l->has_other ? ": 0x" : "", other);
-        }
-    }
-    if (json)
-        json_object_set_new(report, "lines", lines);
-}
-
 static void print_report(const struct ingested *in, const uint8_t id[32], uint64_t registered_at, bool json)
 {
     char hex[65];
@@ -104,13 +74,12 @@ static void print_report(const struct ingested *in, const uint8_t id[32], uint64
     if (!json) {
         printf("contribution 0x%s\n%u rows in, %u refused (%s)\n", hex, in->rows, in->n_refused,
                content_format_names[in->format]);
-        print_lines(in, false, NULL);
+        datanet_print_lines(in);
         return;
     }
-    json_t *report = json_pack("{s:o,s:I,s:s,s:i,s:i}", "contribution", hash_json(id), "registered_at",
+    json_t *report = json_pack("{s:o,s:I,s:s,s:i,s:i,s:o}", "contribution", datanet_hex_json(id, 32), "registered_at",
                                (json_int_t)registered_at, "format", content_format_names[in->format], "rows", (int)in->rows,
-                               "refused", (int)in->n_refused);
-    print_lines(in, true, report);
+                               "refused", (int)in->n_refused, "lines", datanet_lines_json(in));
     json_dumpf(report, stdout, JSON_COMPACT);
     putchar('\n');
     json_decref(report);
@@ -119,8 +88,7 @@ static void print_report(const struct ingested *in, const uint8_t id[32], uint64
 static int check_file(const struct offer *o, const char *path, struct datanet_session *s, uint64_t registered_at,
                       struct ingested *in, uint8_t sha256[32], uint8_t id[32], struct err *e)
 {
-    struct ingest_options options = {.datanet = s->datanet, .contributor = s->signer.address,
-                                     .registered_at = registered_at, .progress = show_progress};
+    struct ingest_options options = {.datanet = s->datanet, .registered_at = registered_at, .progress = show_progress};
     int rc = read_options(o, &options, e);
     if (rc != 0)
         return rc;
@@ -133,7 +101,7 @@ static int check_file(const struct offer *o, const char *path, struct datanet_se
     content_hash(buf_str(&in->content), in->content.len, sha256);
     contribution_id(s->datanet->item, s->signer.address, sha256, id);
     if (in->rows == 0) {
-        print_lines(in, false, NULL);
+        datanet_print_lines(in);
         return err_set(e, OL_EINVAL, MODULE, "nothing of %s may enter", path);
     }
     return 0;

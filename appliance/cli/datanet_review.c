@@ -11,7 +11,7 @@
 
 struct decision {
     const char *folder, *reason;
-    bool all;
+    bool all, despite_findings;
     struct account_options account;
 };
 
@@ -46,31 +46,74 @@ static int decide(struct datanet_session *s, enum datanet_action action, struct 
     return rc;
 }
 
-/* Everything that is proposed, but for the reviewer's own. */
-static int decide_all(struct datanet_session *s, enum datanet_action action, const char *reason, struct err *e)
+/* Which proposals a review is about, by index. */
+struct selection {
+    struct datanet *datanet;
+    bool *chosen;
+    size_t n_flawed; /* of those chosen */
+};
+
+static int select_all(struct selection *s, const uint8_t reviewer[ADDRESS_BYTES])
 {
-    int rc = 0;
-    for (size_t i = 0; i < s->datanet->n_proposals && rc == 0; i++) {
-        struct proposal *p = &s->datanet->proposals[i];
-        if (p->status == PROPOSAL_PROPOSED && memcmp(p->contribution.contributor, s->signer.address, ADDRESS_BYTES) != 0)
-            rc = decide(s, action, p, reason, e);
+    for (size_t i = 0; i < s->datanet->n_proposals; i++) {
+        const struct proposal *p = &s->datanet->proposals[i];
+        s->chosen[i] = p->status == PROPOSAL_PROPOSED &&
+                       memcmp(p->contribution.contributor, reviewer, ADDRESS_BYTES) != 0; /* not one's own */
     }
+    return 0;
+}
+
+static int select_named(struct selection *s, char **ids, int n, struct err *e)
+{
+    for (int i = 0; i < n; i++) {
+        struct proposal *p;
+        int rc = datanet_find(s->datanet, ids[i], &p, e);
+        if (rc != 0)
+            return rc;
+        s->chosen[p - s->datanet->proposals] = true;
+    }
+    return 0;
+}
+
+static int note_flaws(void *user, struct proposal *p, const struct ingested *in)
+{
+    struct selection *s = user;
+    if (!s->chosen[p - s->datanet->proposals] || in->n_refused == 0)
+        return 0;
+    s->n_flawed++;
+    say(p);
+    datanet_print_lines(in);
+    return 0;
+}
+
+static int check_selected(struct selection *s, struct err *e)
+{
+    int rc = ingest_proposals(s->datanet, note_flaws, s, e);
+    if (rc == 0 && s->n_flawed)
+        rc = err_set(e, OL_EINVAL, MODULE, "%zu of them hold rows that are to be refused; nothing is approved "
+                                           "(--despite-findings approves anyway)", s->n_flawed);
     return rc;
 }
 
 static int review(const struct decision *d, char **words, int n, struct err *e)
 {
     struct datanet_session s;
+    struct selection chosen = {0};
     enum datanet_action action = strcmp(words[0], "approve") == 0 ? ACT_APPROVE : ACT_REJECT;
     int rc = datanet_session_open(d->folder, &d->account, &s, e);
-    if (rc == 0 && d->all)
-        rc = decide_all(&s, action, d->reason, e);
-    for (int i = 1; i < n && rc == 0; i++) {
-        struct proposal *p;
-        rc = datanet_find(s.datanet, words[i], &p, e);
-        if (rc == 0)
-            rc = decide(&s, action, p, d->reason, e);
+    if (rc == 0) {
+        chosen.datanet = s.datanet;
+        chosen.chosen = calloc(s.datanet->n_proposals + 1, sizeof *chosen.chosen);
+        rc = !chosen.chosen ? err_set(e, OL_ENOMEM, MODULE, "no memory for a review")
+             : d->all       ? select_all(&chosen, s.signer.address)
+                            : select_named(&chosen, words + 1, n - 1, e);
     }
+    if (rc == 0 && action == ACT_APPROVE && !d->despite_findings)
+        rc = check_selected(&chosen, e);
+    for (size_t i = 0; rc == 0 && i < s.datanet->n_proposals; i++)
+        if (chosen.chosen[i])
+            rc = decide(&s, action, &s.datanet->proposals[i], d->reason, e);
+    free(chosen.chosen);
     datanet_session_close(&s);
     return rc;
 }
@@ -101,6 +144,7 @@ int command_datanet_review(const struct command *command, int argc, char **argv)
         DATANET_FOLDER(&d.folder),
         TEXT("reason", &d.reason, "TEXT", "goes into the log"),
         FLAG("all", &d.all, "everything that is proposed, but for one's own"),
+        FLAG("despite-findings", &d.despite_findings, "approve what `datanet check` finds fault with"),
         ACCOUNT_OPTIONS(d.account),
         OPTIONS_END};
     struct err e = {0};

@@ -7,29 +7,22 @@
 #include <string.h>
 #include <time.h>
 
-static json_t *hash_json(const uint8_t *bytes, size_t n)
-{
-    char hex[65];
-    hex_encode(bytes, n, hex);
-    return json_sprintf("0x%s", hex);
-}
-
 static json_t *addresses_json(const struct list *addresses)
 {
     const struct log_address *a = addresses->at;
     json_t *out = json_array();
     for (size_t i = 0; i < addresses->n; i++)
-        json_array_append_new(out, hash_json(a[i].at, ADDRESS_BYTES));
+        json_array_append_new(out, datanet_hex_json(a[i].at, ADDRESS_BYTES));
     return out;
 }
 
 static json_t *proposal_json(const struct datanet *d, const struct proposal *p)
 {
     const struct contribution *c = &p->contribution;
-    return json_pack("{s:o,s:o,s:s,s:i,s:I,s:o,s:I,s:s,s:i,s:s,s:s,s:s}", "id", hash_json(c->id, 32), "contributor",
-                     hash_json(c->contributor, ADDRESS_BYTES), "status", proposal_status_name(p->status), "version",
+    return json_pack("{s:o,s:o,s:s,s:i,s:I,s:o,s:I,s:s,s:i,s:s,s:s,s:s}", "id", datanet_hex_json(c->id, 32), "contributor",
+                     datanet_hex_json(c->contributor, ADDRESS_BYTES), "status", proposal_status_name(p->status), "version",
                      (int)datanet_first_version(d, p), "registered_at", (json_int_t)c->registered_at, "sha256",
-                     hash_json(c->sha256, 32), "bytes", (json_int_t)c->bytes, "format", content_format_names[c->format], "rows",
+                     datanet_hex_json(c->sha256, 32), "bytes", (json_int_t)c->bytes, "format", content_format_names[c->format], "rows",
                      (int)p->rows, "licence", c->labels.licence, "consent", c->labels.consent, "jurisdiction",
                      c->labels.jurisdiction);
 }
@@ -41,14 +34,14 @@ static json_t *datanet_json(const struct datanet *d)
         json_array_append_new(contributions, proposal_json(d, &d->proposals[i]));
     for (size_t i = 0; i < d->n_versions; i++) {
         const struct catalogued_version *v = &d->versions[i].is.row;
-        json_array_append_new(versions, json_pack("{s:i,s:o,s:o}", "number", (int)v->row.number, "version", hash_json(v->id, 32),
-                                                  "root", hash_json(v->row.content_hash, 32)));
+        json_array_append_new(versions, json_pack("{s:i,s:o,s:o}", "number", (int)v->row.number, "version", datanet_hex_json(v->id, 32),
+                                                  "root", datanet_hex_json(v->row.content_hash, 32)));
     }
-    return json_pack("{s:s,s:o,s:o,s:I,s:o,s:o,s:o,s:o,s:o}", "name", d->settings.name, "item", hash_json(d->item, 32), "owner",
-                     hash_json(d->owner, ADDRESS_BYTES), "chain_id", (json_int_t)d->settings.chain_id, "reviewers",
+    return json_pack("{s:s,s:o,s:o,s:I,s:o,s:o,s:o,s:o,s:o}", "name", d->settings.name, "item", datanet_hex_json(d->item, 32), "owner",
+                     datanet_hex_json(d->owner, ADDRESS_BYTES), "chain_id", (json_int_t)d->settings.chain_id, "reviewers",
                      addresses_json(&d->settings.members.reviewers), "contributors",
                      addresses_json(&d->settings.members.contributors), "contributions", contributions, "versions", versions,
-                     "log_head", hash_json(d->head, 32));
+                     "log_head", datanet_hex_json(d->head, 32));
 }
 
 static void when(uint64_t time_s, char out[24])

@@ -66,6 +66,13 @@ def four(tmp_path, datanet):
             for i, topic in enumerate(topics)]
 
 
+def typed(item, entry, body):
+    domain = {"name": "OpenLoRA Datanet", "version": "1", "chainId": 31337, "verifyingContract": "0x" + "00" * 20}
+    message = {"datanet": item, "previous": bytes.fromhex(entry["previous"][2:]), "body": body,
+               **{k: entry[k] for k in ("sequence", "time", "actor", "action")}}
+    return encode_typed_data(domain, ENTRY, message)
+
+
 def check_log(folder):
     """Every line's hash and signature, with the eth libraries."""
     lines = (folder / "log.jsonl").read_text().splitlines()
@@ -75,13 +82,28 @@ def check_log(folder):
     for number, line in enumerate(lines, 1):
         entry = json.loads(line)
         assert entry["sequence"] == number and entry["previous"] == "0x" + previous.hex()
-        message = {"datanet": item, "sequence": number, "previous": previous, "time": entry["time"], "actor": entry["actor"],
-                   "action": entry["action"], "body": line[line.index('"body":') + 7:line.rindex(',"signature"')]}
-        domain = {"name": "OpenLoRA Datanet", "version": "1", "chainId": 31337, "verifyingContract": "0x" + "00" * 20}
-        signed = encode_typed_data(domain, ENTRY, message)
+        signed = typed(item, entry, line[line.index('"body":') + 7:line.rindex(',"signature"')])
         assert Account.recover_message(signed, signature=entry["signature"]).lower() == entry["actor"]
         previous = keccak(line.encode())
     return [json.loads(line) for line in lines], item
+
+
+def propose_elsewhere(folder, secret, content):
+    """A contribution of another program, which checks nothing: appended to the log, signed by eth_account."""
+    entries, item = check_log(folder)
+    sha = hashlib.sha256(content).hexdigest()
+    zero = "0x" + "00" * 32
+    body = {"sha256": "0x" + sha, "bytes": len(content), "format": "instruction", **datanet_export.LABELS, "commitment": zero,
+            "salt": zero, "rows": 1, "refused": [], "allowed": []}
+    last = (folder / "log.jsonl").read_text().splitlines()[-1]
+    entry = {"sequence": len(entries) + 1, "previous": "0x" + keccak(last.encode()).hex(), "time": entries[-1]["time"] + 1,
+             "actor": Account.from_key(secret).address.lower(), "action": "propose", "body": body}
+    text = json.dumps(body, separators=(",", ":"))
+    entry["signature"] = "0x" + Account.sign_message(typed(item, entry, text), secret).signature.hex().removeprefix("0x")
+    (folder / "content" / sha).write_bytes(content)
+    with open(folder / "log.jsonl", "a") as log:
+        log.write(json.dumps(entry, separators=(",", ":")) + "\n")
+    return "0x" + keccak(encode(["bytes32", "address", "bytes32"], [item, entry["actor"], bytes.fromhex(sha)])).hex()
 
 
 def test_journey(tmp_path, datanet):
@@ -197,6 +219,26 @@ def test_who_may_do_what(tmp_path, datanet):
     assert {c["id"]: (c["status"], c["version"]) for c in datanet.show()["contributions"]} == {
         ids[0]: ("proposed", 0), ids[1]: ("approved", 1), ids[2]: ("rejected", 0), ids[3]: ("proposed", 0)}
     check_log(datanet.folder)
+
+
+def test_reviewers_check_for_themselves(tmp_path, datanet):
+    four(tmp_path, datanet)
+    assert all(p["lines"] == [] for p in json.loads(datanet("check", "--json")))
+    secret = "0x" + "11" * 32
+    fine = propose_elsewhere(datanet.folder, secret, b'{"instruction":"one","output":"nobody has said this here"}\n')
+    mail = propose_elsewhere(datanet.folder, secret, b'{"instruction":"two","output":"ask jane.doe@acme-corp.io about it"}\n')
+    copy = propose_elsewhere(datanet.folder, secret, b'{"instruction":"What of salt comes from rocks th?",'
+                             b'"output":"Salt comes from rocks that rivers wear away slowly"}\n')
+    more = propose_elsewhere(datanet.folder, secret, b'{"instruction":"four","output":"an answer","hidden":"more"}\n')
+    checked = {p["contribution"]: [line["reason"] for line in p["lines"]] for p in json.loads(datanet("check", "--json", code=3))}
+    assert {k: checked[k] for k in (fine, mail, copy, more)} == {fine: [], mail: ["email"], copy: ["same"], more: ["form"]}
+    assert "3 of them" in datanet("review", "approve", "--all", by=0, code=1)
+    datanet("review", "approve", fine, by=0)
+    assert "1 of them" in datanet("review", "approve", mail, by=0, code=1)
+    datanet("review", "approve", mail, "--despite-findings", by=0)
+    datanet("review", "reject", copy, more, by=0)
+    datanet("review", "approve", "--all", by=0)
+    assert [c["status"] for c in datanet.show()["contributions"]] == ["approved"] * 6 + ["rejected"] * 2
 
 
 def test_withdrawn_text_is_gone(tmp_path, datanet):
