@@ -1,5 +1,5 @@
 /* A Datanet from its rules' side: what each line of the log may do, what follows from it, and that a folder says the
- * same when it is read again. Hashes and signatures against other implementations: tests/golden/test_datanet.py and
+ * same when it is read again. Hashes and signatures against other implementations: tests/golden/test_datanet_export.py and
  * tests/fault/test_datanet.py. */
 #include "attribution/datanet_state.h"
 
