@@ -1,5 +1,5 @@
 /* LoRA's gradients, sketched; see gradient.h. */
-#include "attribution/gradient.h"
+#include "attribution/gradient_internal.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -53,6 +53,30 @@ void gradient_sketch(const struct sketch *s, const struct lora_layout *l, const 
         out += s->block_dimensions[block];
         at = end;
     }
+}
+
+/* ---- half way */
+
+int gradient_halve(struct lora_model *m, float **whole, struct err *e)
+{
+    const struct lora_layout *l = lora_model_layout(m);
+    float *params = lora_model_params(m);
+    size_t bytes = (size_t)l->n_params * sizeof *params;
+    *whole = malloc(bytes + 1);
+    if (!*whole)
+        return err_set(e, OL_ENOMEM, MODULE, "no memory for a copy of the adapter");
+    memcpy(*whole, params, bytes);
+    for (int32_t i = 0; i < l->n_places; i++)
+        for (int64_t j = 0; j < (int64_t)l->places[i].out * l->places[i].rank; j++)
+            params[l->places[i].b + j] *= 0.5f;
+    return OL_OK;
+}
+
+void gradient_restore(struct lora_model *m, float *whole)
+{
+    if (whole)
+        memcpy(lora_model_params(m), whole, (size_t)lora_model_layout(m)->n_params * sizeof *whole);
+    free(whole);
 }
 
 /* ---- rows */
@@ -135,7 +159,9 @@ int gradient_rows(struct lora_model *model, const struct sketch *s, const struct
     struct batch b = {.model = model, .sketch = s, .max_rows = max_rows,
                       .gradients = calloc(GRADIENT_BATCH, (size_t)layout->n_params * sizeof *b.gradients),
                       .weights = calloc(GRADIENT_BATCH, (size_t)max_rows * sizeof *b.weights)};
-    int64_t got = b.gradients && b.weights ? 0 : err_set(e, OL_ENOMEM, MODULE, "no memory for %d gradients", GRADIENT_BATCH);
+    float *whole = NULL;
+    int64_t got = b.gradients && b.weights ? gradient_halve(model, &whole, e)
+                                           : err_set(e, OL_ENOMEM, MODULE, "no memory for %d gradients", GRADIENT_BATCH);
     for (size_t done = 0; done < n && got >= 0; done += (size_t)got) {
         bool fits = rows[done].n <= (size_t)max_rows;
         got = fits ? batch_of_short(&b, rows + done, n - done, e) : batch_of_long(&b, &rows[done], e);
@@ -149,6 +175,7 @@ int gradient_rows(struct lora_model *model, const struct sketch *s, const struct
         if (progress && got > 0)
             progress(user, done + (size_t)got, n);
     }
+    gradient_restore(model, whole);
     free(b.gradients);
     free(b.weights);
     return got < 0 ? (int)got : OL_OK;

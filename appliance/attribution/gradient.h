@@ -1,6 +1,10 @@
 /* Gradients as influence sees them: LoRA's gradient of a token sequence, by the canonical pass of training
  * (training/lora_model.h with the adapter's exact bytes), sketched (docs/attribution.md §3). A block of the sketch is a
- * layer of the model that the adapter changes. */
+ * layer of the model that the adapter changes.
+ *
+ * They are taken half way: with B halved, so that the adapter changes half as much. Where training ended the rows'
+ * gradients cancel each other, and what all rows taught together has no gradient left; half way from the base to there it
+ * has. The model holds the whole adapter before and after every call. */
 #ifndef OPENLORA_ATTRIBUTION_GRADIENT_H
 #define OPENLORA_ATTRIBUTION_GRADIENT_H
 

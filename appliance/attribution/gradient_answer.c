@@ -1,5 +1,5 @@
 /* The gradient of an answer; see gradient.h. */
-#include "attribution/gradient.h"
+#include "attribution/gradient_internal.h"
 #include "attribution/span_echo.h"
 
 #include <stdlib.h>
@@ -65,13 +65,17 @@ int gradient_query(struct lora_model *model, const struct sketch *s, const struc
     const struct lora_layout *layout = lora_model_layout(model);
     float *gradient = calloc((size_t)layout->n_params + 1, sizeof *gradient);
     double *v = calloc(s->dimensions, sizeof *v);
+    float *whole = NULL;
     int rc = gradient && v ? gradient_sketch_check(s, layout, e) : err_set(e, OL_ENOMEM, MODULE, "no memory");
+    if (!rc)
+        rc = gradient_halve(model, &whole, e);
     for (size_t i = 0; i < n_choices && !rc; i++)
         rc = add_choice(model, &choices[i], gradient, e);
     if (!rc) { /* the mean's divisor falls out of the norm */
         gradient_sketch(s, layout, gradient, v);
         rc = query_quantize(v, s->dimensions, query, e);
     }
+    gradient_restore(model, whole);
     free(gradient);
     free(v);
     return rc;
