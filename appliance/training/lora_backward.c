@@ -50,7 +50,11 @@ static void norm_strip(const struct back_job *j, bool ffn, bool back, int64_t st
 
 static void ffn_norm_again(void *arg, int64_t strip, int worker) { (void)worker; norm_strip(arg, true, false, strip); }
 static void ffn_norm_back(void *arg, int64_t strip, int worker) { (void)worker; norm_strip(arg, true, true, strip); }
-static void attn_norm_again(void *arg, int64_t strip, int worker) { (void)worker; norm_strip(arg, false, false, strip); }
+static void attn_norm_again(void *arg, int64_t strip, int worker)
+{
+    (void)worker;
+    norm_strip(arg, false, false, strip);
+}
 static void attn_norm_back(void *arg, int64_t strip, int worker) { (void)worker; norm_strip(arg, false, true, strip); }
 
 static void rotate_back(void *arg, int64_t strip, int worker)

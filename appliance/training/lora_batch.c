@@ -1,5 +1,5 @@
-/* What callers ask for: examples checked, packed side by side into passes of at most max_rows rows, in their order. Only
- * rows before an example's last weight are computed. */
+/* What callers ask for: examples checked, packed side by side into passes of at most max_rows rows, in their order.
+ * Only rows before an example's last weight are computed. */
 #include "training/lora_internal.h"
 
 #include <math.h>

@@ -22,7 +22,10 @@ static inline float *matrix_strip(struct matrix m, int64_t strip)
 {
     return matrix_block(m, strip / 2) + strip % 2 * F32_STRIP;
 }
-static inline float *matrix_row(struct matrix m, int64_t row) { return matrix_block(m, row / F32_ROWS) + row % F32_ROWS; }
+static inline float *matrix_row(struct matrix m, int64_t row)
+{
+    return matrix_block(m, row / F32_ROWS) + row % F32_ROWS;
+}
 /* Where feature `first` begins; blocks stay as far apart as they are. */
 static inline float *matrix_from(struct matrix m, int64_t first) { return m.data + first * F32_ROWS; }
 
@@ -91,7 +94,7 @@ struct lora_model {
     char *state_memory; size_t state_bytes;     /* owned mapping, holds all of the following */
     float *params;                              /* (n_params) */
     float **packed_a, **packed_b;               /* owned (n_places): A, and scale · B, as products read them */
-    struct kept *kept;                          /* owned (n_layers + 1): of layers from `lowest` on; the last: scratch */
+    struct kept *kept;                          /* owned (n_layers + 1): of layers from `lowest` on, and scratch */
     struct scratch s;
     struct pass pass;
     int64_t head_blocks;
@@ -142,7 +145,8 @@ struct lora_gradient { /* where gradients are added */
     float *data;
     int64_t stride;
 };
-/* Adds losses of the chosen rows, which predict the token after them; with a gradient wanted, s.dx becomes the gradient of s.last. */
+/* Adds losses of the chosen rows, which predict the token after them; with a gradient wanted, s.dx becomes the gradient
+ * of s.last. */
 void lora_head(struct lora_model *m, struct train_loss *losses);
 void lora_head_logits(struct lora_model *m, float *logits); /* (n_chosen, vocab) */
 void lora_backward(struct lora_model *m, const struct lora_gradient *g);

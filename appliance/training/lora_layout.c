@@ -28,8 +28,8 @@ int lora_targets_parse(const char *text, uint32_t *targets, struct err *e)
         while (t < LORA_TARGETS && (strlen(lora_target_name(t)) != len || memcmp(lora_target_name(t), at, len) != 0))
             t++;
         if (t == LORA_TARGETS)
-            return err_set(e, OL_EINVAL, TRAINING, "\"%.*s\" is not a target; these are: q_proj, k_proj, v_proj, o_proj, "
-                           "gate_proj, up_proj, down_proj, all", (int)(len < 40 ? len : 40), at);
+            return err_set(e, OL_EINVAL, TRAINING, "\"%.*s\" is not a target; these are: q_proj, k_proj, v_proj, "
+                           "o_proj, gate_proj, up_proj, down_proj, all", (int)(len < 40 ? len : 40), at);
         *targets |= 1u << t;
         at += len;
         if (!*at)

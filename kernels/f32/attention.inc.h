@@ -60,7 +60,8 @@ static void scatter(float *x, int64_t stride, int64_t first, int64_t n, int64_t 
     }
 }
 
-static void pack_keys(const float *x, int64_t stride, struct f32_range rows, int32_t head_dim, int64_t dim, float *packed)
+static void pack_keys(const float *x, int64_t stride, struct f32_range rows, int32_t head_dim, int64_t dim,
+                      float *packed)
 {
     int64_t n = rows.end - rows.first, panels = f32_panels(n);
     memset(packed, 0, (size_t)(panels * F32_PANEL * dim) * sizeof *packed);
@@ -81,7 +82,8 @@ static void block_to_rows(const float *block, int64_t features, float *rows, int
             rows[i * ld + f] = AT(block, f)[i];
 }
 
-static void rows_to_blocks(const float *rows, int64_t ld, struct f32_range at, int64_t features, float *x, int64_t stride)
+static void rows_to_blocks(const float *rows, int64_t ld, struct f32_range at, int64_t features, float *x,
+                           int64_t stride)
 {
     for (int64_t row = at.first; row < at.end; row++, rows += ld) {
         float *to = x + row / F32_ROWS * stride + row % F32_ROWS;

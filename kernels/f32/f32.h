@@ -116,7 +116,7 @@ int f32_select(const char *isa, const struct f32_kernels **out, struct err *e) _
 /* Scratch of attention and attention_back for a sequence of n rows. */
 size_t f32_attention_floats(int64_t n, int32_t head_dim);
 
-/* Packs (up to) 12 rows, each of `cols` floats at `row_floats`, as panel `panel` of packed weights; absent rows are 0. */
+/* Packs up to 12 rows of `cols` floats, `row_floats` apart, as panel `panel` of packed weights; absent rows are 0. */
 void f32_pack_panel(float *packed, int64_t panel, const float *rows, int64_t n_rows, int64_t row_floats, int64_t cols);
 
 /* Position of weight (row, col) in packed weights. */

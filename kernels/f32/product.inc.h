@@ -39,13 +39,17 @@ INLINE void clear(vf acc[TILE_ROWS][TILE_VECS])
 /* y += the tile, or y = bias + the tile; the first n outputs of it. */
 INLINE void put(float *y, vf acc[TILE_ROWS][TILE_VECS], const int vecs, int64_t n, bool add, const float *bias)
 {
-    UNROLL for (int i = 0; i < TILE_ROWS; i++)
-        if (i < n)
-            UNROLL for (int v = 0; v < vecs; v++) {
-                float *to = y + i * F32_ROWS + v * LANES;
-                vf from = add ? v_load(to) : bias ? v_set1(bias[i]) : v_zero();
-                v_store(to, v_add(from, acc[i][v]));
-            }
+    UNROLL for (int i = 0; i < TILE_ROWS; i++) {
+        float *to = y + i * F32_ROWS;
+        if (i >= n)
+            continue;
+        if (add)
+            UNROLL for (int v = 0; v < vecs; v++)
+                v_store(to + v * LANES, v_add(v_load(to + v * LANES), acc[i][v]));
+        else
+            UNROLL for (int v = 0; v < vecs; v++)
+                v_store(to + v * LANES, v_add(bias ? v_set1(bias[i]) : v_zero(), acc[i][v]));
+    }
 }
 
 struct tile {

@@ -1,13 +1,12 @@
-/* The parts that work on each row by itself, on strips of 16 rows: a vector is one feature of 16 rows. */
+/* The parts that work on each row by itself, on strips of 16 rows: a vector is one feature of 16 rows.
+ *
+ * Pitfall: gcc 12 turns a choice of vectors by a run-time bool inside a loop into a masked operation whose mask has one
+ * bit set instead of 16. `add` is therefore a constant wherever a loop depends on it. */
 
 enum { NORM_CHAIN = 64 };
 
 /* Feature f of a strip. */
 #define AT(x, f) ((x) + (f) * F32_ROWS)
-
-/* What a result is added to. Not `add ? v_add(…) : …`: gcc 12 makes one masked addition of that for AVX-512, with `add`
- * itself for a mask, so that lane 0 alone is added. */
-static inline vf added_to(const float *p, bool add) { return add ? v_load(p) : v_zero(); }
 
 static void add_strip(float *out, const float *x, const float *y, int64_t features)
 {
@@ -43,7 +42,7 @@ static void norm(const struct f32_norm *n, float *out, float *r)
 }
 
 /* With y = x·r·g, r = (mean x² + eps)^−½ and s = Σ x·g·dy:  dx = r·(g·dy) − x · (r³·s / features). */
-static void norm_back(const struct f32_norm *n, const float *r, const float *d_out, float *dx, bool add)
+INLINE void norm_slope(const struct f32_norm *n, const float *r, const float *d_out, float *dx, const bool add)
 {
     vf total = v_zero(), by = v_load(r);
     for (int64_t from = 0; from < n->features; from += NORM_CHAIN) {
@@ -57,8 +56,16 @@ static void norm_back(const struct f32_norm *n, const float *r, const float *d_o
     for (int64_t f = 0; f < n->features; f++) {
         vf across = v_mul(by, v_mul(v_set1(n->gain[f]), v_load(AT(d_out, f))));
         vf d = v_fma(v_negate(v_load(AT(n->x, f))), along, across);
-        v_store(AT(dx, f), v_add(added_to(AT(dx, f), add), d));
+        v_store(AT(dx, f), add ? v_add(v_load(AT(dx, f)), d) : d);
     }
+}
+
+static void norm_back(const struct f32_norm *n, const float *r, const float *d_out, float *dx, bool add)
+{
+    if (add)
+        norm_slope(n, r, d_out, dx, true);
+    else
+        norm_slope(n, r, d_out, dx, false);
 }
 
 static void rope(float *x, const float *cos, const float *sin, int32_t head_dim, float sign)
@@ -96,7 +103,7 @@ static void silu_back(const float *gate_up, const float *d_out, float *d_gate_up
 
 /* A 32-bit mix of a row's key and the feature number (two rounds of multiply and xor-shift), uniform enough to be
  * compared with p · 2^32. Integer vectors by the compiler: the loop is over the lanes. */
-static void dropout(const float *x, float *out, const uint64_t *key, float p, int64_t features, bool add)
+INLINE void mask_rows(const float *x, float *out, const uint64_t *key, float p, int64_t features, const bool add)
 {
     uint32_t limit = (uint32_t)(int64_t)((double)p * 4294967296.0), low[LANES], high[LANES];
     float kept = 1.0f / (1.0f - p), factor[LANES];
@@ -114,8 +121,16 @@ static void dropout(const float *x, float *out, const uint64_t *key, float p, in
             factor[i] = h >= limit ? kept : 0.0f;
         }
         vf masked = v_mul(v_load(AT(x, f)), v_load(factor));
-        v_store(AT(out, f), v_add(added_to(AT(out, f), add), masked));
+        v_store(AT(out, f), add ? v_add(v_load(AT(out, f)), masked) : masked);
     }
+}
+
+static void dropout(const float *x, float *out, const uint64_t *key, float p, int64_t features, bool add)
+{
+    if (add)
+        mask_rows(x, out, key, p, features, true);
+    else
+        mask_rows(x, out, key, p, features, false);
 }
 
 static void largest(const float *x, float *max, int64_t features)

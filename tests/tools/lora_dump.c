@@ -1,10 +1,10 @@
 /* For tests/golden/test_lora_gradient.py and tests/bench/backward.py: losses, gradients and logits of examples.
  *
- *   lora_dump MODEL ADAPTER OUT [threads=N] [rows=N] [dropout=P] [isa=NAME] [sum=1] [repeat=N] [logits=FILE]  < examples
+ *   lora_dump MODEL ADAPTER OUT [threads=N] [rows=N] [dropout=P] [isa=NAME] [sum=1] [repeat=N] [logits=FILE] < lines
  *
- * An example is a line: its dropout seed, then "token weight" pairs. OUT gets float32 gradients in PEFT's order, of each
- * example or (sum) of all; standard output a JSON object: names and shapes, losses, seconds of each repetition. logits
- * gets those of the first example at all its positions. */
+ * An example is a line: its dropout seed, then "token weight" pairs. OUT gets float32 gradients in PEFT's order, of
+ * each example or (sum) of all; standard output a JSON object: names and shapes, losses, seconds of each repetition and
+ * of the processor. repeat=0: losses by forward passes alone. logits gets those of the first example at all positions. */
 #include "base/clock.h"
 #include "training/lora_model.h"
 
@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_EXAMPLES = 256, MAX_TOKENS = 1 << 16, LINE_BYTES = 1 << 20 };
+enum { MAX_EXAMPLES = 256, MAX_TOKENS = 1 << 16, LINE_BYTES = 1 << 20, MAX_REPEAT = 64 };
 
 static struct train_example examples[MAX_EXAMPLES];
 static struct train_loss losses[MAX_EXAMPLES];
@@ -51,6 +51,7 @@ static struct options parse(int argc, char **argv)
         else if ((v = value_of(argv[i], "logits")))
             o.logits = v;
     }
+    CHECK(o.repeat >= 0 && o.repeat <= MAX_REPEAT);
     return o;
 }
 
@@ -111,21 +112,35 @@ static int dump_logits(struct lora_model *m, const char *path, struct err *e)
     return rc;
 }
 
-/* repeat=0: losses by forward passes alone, and no gradient. */
+static double cpu_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static void print_seconds(const char *key, const double *seconds, int n)
+{
+    printf("],\"%s\":[", key);
+    for (int i = 0; i < n; i++)
+        printf("%s%.6f", i ? "," : "", seconds[i]);
+}
+
 static int dump(struct lora_model *m, const char *out, const struct options *o, int n, struct err *e)
 {
     size_t params = (size_t)lora_model_layout(m)->n_params, values = params * (o->sum ? 1 : (size_t)n);
     float *gradient = malloc(values * sizeof *gradient);
     CHECK(gradient);
     int rc = o->logits ? dump_logits(m, o->logits, e) : 0;
-    double seconds[64] = {0};
+    double seconds[MAX_REPEAT] = {0}, cpu_seconds[MAX_REPEAT] = {0};
     if (!rc && !o->repeat)
         rc = lora_model_loss_batch(m, examples, n, losses, e);
-    for (int i = 0; !rc && i < o->repeat && i < 64; i++) {
+    for (int i = 0; !rc && i < o->repeat; i++) {
         memset(gradient, 0, values * sizeof *gradient);
-        double start = clock_mono_s();
+        double start = clock_mono_s(), cpu_start = cpu_s();
         rc = lora_model_gradient_batch(m, examples, n, gradient, o->sum ? 0 : (int64_t)params, losses, e);
         seconds[i] = clock_mono_s() - start;
+        cpu_seconds[i] = cpu_s() - cpu_start;
     }
     if (!rc)
         rc = write_floats(out, gradient, o->repeat ? values : 0, e);
@@ -135,9 +150,8 @@ static int dump(struct lora_model *m, const char *out, const struct options *o, 
     print_layout(lora_model_layout(m));
     for (int i = 0; i < n; i++)
         printf("%s[%.17g,%.17g]", i ? "," : "", losses[i].loss, losses[i].weight_sum);
-    printf("],\"seconds\":[");
-    for (int i = 0; i < o->repeat && i < 64; i++)
-        printf("%s%.6f", i ? "," : "", seconds[i]);
+    print_seconds("seconds", seconds, o->repeat);
+    print_seconds("cpu_seconds", cpu_seconds, o->repeat);
     printf("]}\n");
     return 0;
 }
