@@ -2,6 +2,7 @@
  * the connection sleeps, and what runs goes on with the version it started with. */
 #include "api/adapter_list.h"
 #include "api/app.h"
+#include "api/auth.h"
 #include "api/json_text.h"
 #include "api/request_body.h"
 
@@ -190,7 +191,11 @@ static int answer_put(struct app *app, struct http_request *r, const json_t *bod
     return 0;
 }
 
-void adapters_put(void *app, struct http_request *r) { body_answer(app, r, answer_put); }
+void adapters_put(void *app, struct http_request *r)
+{
+    if (auth_admin(app, r))
+        body_answer(app, r, answer_put);
+}
 
 static int answer_load(struct app *app, struct http_request *r, const json_t *body, struct api_error *e)
 {
@@ -207,7 +212,11 @@ static int answer_load(struct app *app, struct http_request *r, const json_t *bo
     return load_start(app, r, &wanted, e);
 }
 
-void adapters_load(void *app, struct http_request *r) { body_answer(app, r, answer_load); }
+void adapters_load(void *app, struct http_request *r)
+{
+    if (auth_admin(app, r))
+        body_answer(app, r, answer_load);
+}
 
 /* ---- unloading */
 
@@ -226,7 +235,11 @@ static int answer_unload(struct app *app, struct http_request *r, const json_t *
     return 0;
 }
 
-void adapters_unload(void *app, struct http_request *r) { body_answer(app, r, answer_unload); }
+void adapters_unload(void *app, struct http_request *r)
+{
+    if (auth_admin(app, r))
+        body_answer(app, r, answer_unload);
+}
 
 void adapters_delete(void *user, struct http_request *r)
 {
@@ -235,6 +248,8 @@ void adapters_delete(void *user, struct http_request *r)
     bool forced = force && (strcmp(force, "1") == 0 || strcmp(force, "true") == 0);
     struct err why = {0};
     struct api_error e;
+    if (!auth_admin(app, r))
+        return;
     if (adapter_unload(engine_adapters(app->engine), name, forced, &why) != 0) {
         store_failed(&e, &why, "name");
         api_error_respond(&e, r);

@@ -162,6 +162,8 @@ int app_open(const struct config *config, struct app **out, struct err *e)
 
 int app_start(struct app *app, struct err *e)
 {
+    if (!app->keys && app->config->hosts.n == 0)
+        log_line(LOG_INFO, "api", "no API keys: whoever is on this machine may ask, and load and unload adapters");
     return http_server_start(app->http, routes, sizeof routes / sizeof *routes, app, e);
 }
 

@@ -83,6 +83,29 @@ int auth_reader(struct app *app, struct http_request *r, struct caller *c, struc
     return found < 0 ? -1 : 0;
 }
 
+bool auth_admin(struct app *app, struct http_request *r)
+{
+    const char *token = bearer(r);
+    struct refusal refused = {0};
+    struct key key;
+    if (!app->keys && app->config->hosts.n == 0)
+        return true; /* a laptop: who reaches the loopback interface is at home */
+    if (!app->keys)
+        refuse(&refused, 403, "admin_key_required", NULL, "this node answers to other names than this machine's ([server] "
+               "host), so only a key may change what it serves: openlora key add NAME --admin, and [auth] keys");
+    else if (!token)
+        no_key(&refused, "only the operator may change what this node serves: send a key that was made with --admin");
+    else if (!keys_find(app->keys, token, &key))
+        no_key(&refused, "the API key is unknown or was revoked");
+    else if (!key.admin)
+        refuse(&refused, 403, "not_an_admin", NULL, "the key %s is a user's; only one that was made with --admin may change "
+               "what this node serves", key.id);
+    else
+        return true;
+    refusal_respond(app, &refused, r);
+    return false;
+}
+
 /* ---- saying no */
 
 static json_t *error_json(const struct refusal *refused, const json_t *terms)
@@ -91,6 +114,7 @@ static json_t *error_json(const struct refusal *refused, const json_t *terms)
     const char *type = refused->status == 429   ? "rate_limit_error"
                        : refused->status == 401 ? "authentication_error"
                        : refused->status == 402 ? "insufficient_quota"
+                       : refused->status == 403 ? "permission_error"
                        : refused->status < 500  ? "invalid_request_error"
                                                 : "server_error";
     json_t *error = json_pack("{ss ss ss? ss?}", "message", refused->message, "type", type, "param", refused->param,

@@ -13,6 +13,10 @@ int auth_payer(struct app *, struct http_request *, const uint8_t *body_hash, st
 int auth_reader(struct app *, struct http_request *, struct caller *, struct refusal *)
     __attribute__((warn_unused_result));
 
+/* Of a request that changes what the node serves: a key with the role admin, or nobody's where no keys are configured.
+ * False: it is answered. */
+bool auth_admin(struct app *, struct http_request *);
+
 /* Answers; a 402 carries PAYMENT-REQUIRED and the same numbers in its body. */
 void refusal_respond(const struct app *, const struct refusal *, struct http_request *);
 

@@ -39,6 +39,13 @@ static bool read_wallet(const json_t *v, struct key *k)
     return s && (!k->has_wallet || address_parse(s, k->wallet));
 }
 
+static bool read_role(const json_t *v, struct key *k)
+{
+    const char *s = v ? json_string_value(v) : "user"; /* files of before there were roles */
+    k->admin = s && strcmp(s, "admin") == 0;
+    return s && (k->admin || strcmp(s, "user") == 0);
+}
+
 static bool read_time(const json_t *v, int64_t *out)
 {
     *out = json_integer_value(v);
@@ -68,6 +75,8 @@ static const char *read_key(const json_t *j, struct key *k)
         return "limit_day_wei";
     if (!read_wallet(json_object_get(j, "wallet"), k))
         return "wallet";
+    if (!read_role(json_object_get(j, "role"), k))
+        return "role";
     snprintf(k->id, sizeof k->id, "%s", id);
     snprintf(k->tenant, sizeof k->tenant, "%s", name);
     return NULL;
@@ -86,11 +95,11 @@ json_t *key_json(const struct key *k)
     hex_encode(k->hash, TOKEN_HASH_BYTES, hash);
     if (k->has_wallet)
         address_format(k->wallet, wallet);
-    return json_pack("{ss ss ss sI so so so ss}", "id", k->id, "name", k->tenant, "sha256", hash, "created",
+    return json_pack("{ss ss ss sI so so so ss ss}", "id", k->id, "name", k->tenant, "sha256", hash, "created",
                      (json_int_t)k->created_s, "revoked",
                      k->revoked_s ? json_integer((json_int_t)k->revoked_s) : json_null(), "limit_total_wei",
                      limit_json(k->has_total, k->total_wei), "limit_day_wei", limit_json(k->has_day, k->day_wei),
-                     "wallet", wallet);
+                     "wallet", wallet, "role", k->admin ? "admin" : "user");
 }
 
 static int read_list(const json_t *j, struct key_list *out, struct err *e)

@@ -1,11 +1,12 @@
 /* API keys: a JSON file that `openlora key` writes and openlorad reads again when it changed.
  *
  *   {"version":1,"keys":[{"id":"k-…","name":"acme","sha256":"…","created":1760000000,"revoked":null,
- *     "limit_total_wei":null,"limit_day_wei":"…","wallet":"operator"}]}
+ *     "limit_total_wei":null,"limit_day_wei":"…","wallet":"operator","role":"user"}]}
  *
  * A token is "ol-" and 256 random bits; the file holds only its SHA-256, so reading it gives nobody a token. `name` is
  * the tenant: keys of one name see each other's receipts (that is how a key is replaced). wallet: whose vouchers pay,
- * the operator's or those of an address whose key chainlited holds. The file has mode 0600, is replaced as a whole
+ * the operator's or those of an address whose key chainlited holds. role: an admin may also change what the node serves;
+ * a key without one is a user's. The file has mode 0600, is replaced as a whole
  * (write, fsync, rename) under an flock of FILE.lock, and at most MAX_KEYS long. */
 #ifndef OPENLORA_BILLING_KEYS_H
 #define OPENLORA_BILLING_KEYS_H
@@ -29,6 +30,7 @@ struct key {
     wei_t total_wei, day_wei;     /* most it may spend in all, per day of UTC */
     bool has_wallet;              /* else the operator's */
     uint8_t wallet[ADDRESS_BYTES];
+    bool admin;
 };
 
 struct key_list {
@@ -46,7 +48,7 @@ int key_list_read(const char *path, struct key_list *out, struct err *) __attrib
 void key_list_deinit(struct key_list *);
 json_t *key_json(const struct key *); /* as in the file; NULL without memory */
 
-/* Adds a key with the tenant, limits and wallet of *key; fills the rest and the token (shown once). */
+/* Adds a key with the tenant, limits, wallet and role of *key; fills the rest and the token (shown once). */
 int key_file_add(const char *path, struct key *key, char token[TOKEN_BYTES], struct err *)
     __attribute__((warn_unused_result));
 /* OL_ENOTFOUND; revoking again changes nothing. */

@@ -8,7 +8,7 @@
 #include <string.h>
 
 struct adapter_args {
-    const char *url;
+    const char *url, *key;
     bool replace, force, pin, json;
 };
 
@@ -116,6 +116,7 @@ int command_adapter(const struct command *command, int argc, char **argv)
     struct adapter_args a = {.url = http_node_url(NULL)};
     const struct option options[] = {
         TEXT("url", &a.url, "URL", "the node"),
+        TEXT("key", &a.key, "KEY", "API key with the role admin (default: $OPENLORA_API_KEY)"),
         FLAG("replace", &a.replace, "load: replace an adapter of that name"),
         FLAG("pin", &a.pin, "load: never drop it from memory"),
         FLAG("force", &a.force, "unload: cancel the requests that use it"),
@@ -130,6 +131,8 @@ int command_adapter(const struct command *command, int argc, char **argv)
     struct err e = {0};
     struct http_client *http = NULL;
     int rc = http_open(a.url, &http, &e);
+    if (!rc)
+        rc = http_use_key(http, a.key, &e);
     if (!rc)
         rc = act(http, &a, argv + 1, words, &e);
     http_close(http);

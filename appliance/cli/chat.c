@@ -125,19 +125,10 @@ struct payment {
 
 static int open_payment(struct chat *c, const struct payment *p, struct payer *payer, struct err *e)
 {
-    struct buf bearer;
-    if (p->wallet) {
-        int rc = payer_open(p->file, p->password_file, p->chain, p->max_fee, payer, e);
-        c->payer = rc == 0 ? payer : NULL;
-        return rc;
-    }
-    const char *key = p->key ? p->key : getenv("OPENLORA_API_KEY");
-    if (!key || !*key)
-        return 0;
-    buf_init(&bearer, 4096);
-    buf_printf(&bearer, "Bearer %s", key);
-    int rc = http_set_header(c->http, "Authorization", buf_str(&bearer), e);
-    buf_deinit(&bearer);
+    if (!p->wallet)
+        return http_use_key(c->http, p->key, e);
+    int rc = payer_open(p->file, p->password_file, p->chain, p->max_fee, payer, e);
+    c->payer = rc == 0 ? payer : NULL;
     return rc;
 }
 

@@ -109,6 +109,20 @@ int http_set_header(struct http_client *c, const char *name, const char *value, 
     return OL_OK;
 }
 
+int http_use_key(struct http_client *c, const char *key, struct err *e)
+{
+    struct buf bearer;
+    if (!key)
+        key = getenv("OPENLORA_API_KEY");
+    if (!key || !*key)
+        return 0;
+    buf_init(&bearer, MAX_HEADER_BYTES);
+    buf_printf(&bearer, "Bearer %s", key);
+    int rc = http_set_header(c, "Authorization", buf_str(&bearer), e);
+    buf_deinit(&bearer);
+    return rc;
+}
+
 const char *http_answer_header(struct http_client *c, const char *name)
 {
     struct curl_header *h;

@@ -34,6 +34,8 @@ int http_stream(struct http_client *, const char *path, const json_t *body, bool
 /* Sends "Name: value" with every request from now on; NULL takes such a header back. */
 int http_set_header(struct http_client *, const char *name, const char *value, struct err *e)
     __attribute__((warn_unused_result));
+/* Requests from now on are those of this API key; NULL: of $OPENLORA_API_KEY, or nobody's without it. */
+int http_use_key(struct http_client *, const char *key, struct err *e) __attribute__((warn_unused_result));
 /* A header of the last answer, of whatever status; NULL without it. Lives until the next request. */
 const char *http_answer_header(struct http_client *, const char *name);
 long http_answer_status(struct http_client *); /* 0: there was none */

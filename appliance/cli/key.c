@@ -9,7 +9,7 @@
 
 struct key_args {
     const char *file, *limit, *day_limit, *wallet;
-    bool json;
+    bool admin, json;
 };
 
 static void print_json(json_t *j)
@@ -37,7 +37,7 @@ static int read_limit(const char *name, const char *text, bool *has, wei_t *out,
 
 static int add(const struct key_args *a, const char *name, struct err *e)
 {
-    struct key k = {0};
+    struct key k = {.admin = a->admin};
     char token[TOKEN_BYTES];
     int rc = read_limit("--limit", a->limit, &k.has_total, &k.total_wei, e);
     if (rc == 0)
@@ -58,8 +58,7 @@ static int add(const struct key_args *a, const char *name, struct err *e)
         json_object_set_new(j, "token", json_string(token));
         print_json(j);
     } else {
-        printf("key %s for %s\n  %s\nThis token is shown once and kept nowhere; hand it over safely.\n", k.id, k.tenant,
-               token);
+        printf("%s key %s for %s\n  %s\nThis token is shown once and kept nowhere; hand it over safely.\n", k.admin ? "admin" : "user", k.id, k.tenant, token);
     }
     return 0;
 }
@@ -81,7 +80,8 @@ static void print_key(const struct key *k)
     strftime(created, sizeof created, "%Y-%m-%d", &tm);
     if (k->has_wallet)
         address_format(k->wallet, wallet);
-    printf("%-16s %-24s %-10s %-8s", k->id, k->tenant, created, k->revoked_s ? "revoked" : "in force");
+    printf("%-16s %-24s %-5s %-10s %-8s", k->id, k->tenant, k->admin ? "admin" : "user", created,
+           k->revoked_s ? "revoked" : "in force");
     print_limit(k->has_total, k->total_wei);
     print_limit(k->has_day, k->day_wei);
     printf("  %s\n", wallet);
@@ -95,7 +95,7 @@ static int list(const struct key_args *a, struct err *e)
         return rc;
     json_t *array = json_array();
     if (!a->json)
-        printf("%-16s %-24s %-10s %-8s %14s %14s  %s\n", "ID", "NAME", "CREATED", "STATE", "LIMIT", "PER DAY",
+        printf("%-16s %-24s %-5s %-10s %-8s %14s %14s  %s\n", "ID", "NAME", "ROLE", "CREATED", "STATE", "LIMIT", "PER DAY",
                "WALLET");
     for (int i = 0; i < l.n; i++) {
         if (a->json)
@@ -130,6 +130,7 @@ int command_key(const struct command *command, int argc, char **argv)
         TEXT("limit", &a.limit, "COINS", "add: most it may spend in all"),
         TEXT("day-limit", &a.day_limit, "COINS", "add: most it may spend on a day (UTC)"),
         TEXT("wallet", &a.wallet, "ADDRESS", "add: whose vouchers pay: operator, or a wallet that chainlited holds"),
+        FLAG("admin", &a.admin, "add: it may also load and unload adapters"),
         FLAG("json", &a.json, "print JSON"),
         OPTIONS_END};
     int words = options_parse(command, options, argc, argv, 2);

@@ -3,6 +3,7 @@ import csv
 import http.client
 import io
 import json
+import os
 import re
 import secrets
 import socket
@@ -727,6 +728,58 @@ def test_many_at_once(node, acme):
     assert [p["sequence"] for p in proofs] == list(range(1, len(proofs) + 1))
     metrics = node.metrics()
     assert metrics["openlora:billed_wei_total"] == pytest.approx(sum(int(p["fee"]) for p in proofs), rel=1e-9)
+
+
+# --- what only the operator may ---
+
+ADMIN_ROUTES = [("PUT", "/v1/adapters/voice", {"pinned": True}), ("DELETE", "/v1/adapters/voice", None),
+                ("POST", "/v1/load_lora_adapter", {"lora_name": "voice", "lora_path": "/nowhere"}),
+                ("POST", "/v1/unload_lora_adapter", {"lora_name": "voice"})]
+
+
+def test_admin_routes_need_an_admin(make_node, build, adapters, tmp_path):
+    keys = tmp_path / "keys.json"
+
+    def add(name, *options):
+        return json.loads(subprocess.run([build / "openlora", "key", "add", name, "--keys", keys, "--json", *options],
+                                         check=True, capture_output=True, text=True).stdout)
+
+    user, admin = add("acme"), add("ops", "--admin")
+    assert (user["role"], admin["role"]) == ("user", "admin")
+    for flags in ((), ("--anonymous",)):
+        with make_node("--keys", keys, *flags, adapters={}, roots=[adapters["pirate"].parent]) as node:
+            for method, path, body in ADMIN_ROUTES:
+                for headers, status, code in (({}, 401, "invalid_api_key"), (bearer("none"), 401, "invalid_api_key"),
+                                              (bearer("ol-" + "0" * 64), 401, "invalid_api_key"),
+                                              (bearer(user), 403, "not_an_admin")):
+                    got, fields, raw = node.request(method, path, body, headers)
+                    assert got == status and json.loads(raw)["error"]["code"] == code, (method, path, raw)
+                    assert (got == 401) == ("WWW-Authenticate" in fields)
+                assert node.request(method, path, body, bearer(admin))[0] in (400, 404)  # heard, and there is no such adapter
+            assert node.json("GET", "/v1/adapters") == (200, {"object": "list", "data": []})
+
+            def openlora(*words, **options):
+                return subprocess.run([build / "openlora", "adapter", *words, "--url", node.url, *options.get("more", ())],
+                                      capture_output=True, text=True, env={**os.environ, **options.get("env", {})})
+
+            refused = openlora("load", "pirate", str(adapters["pirate"]), more=("--key", user["token"]))
+            assert refused.returncode == 1 and "--admin" in refused.stderr
+            loaded = openlora("load", "pirate", str(adapters["pirate"]), env={"OPENLORA_API_KEY": admin["token"]})
+            assert loaded.returncode == 0, loaded.stderr
+            assert openlora("unload", "pirate", more=("--key", admin["token"])).returncode == 0
+            if not flags:
+                assert node.request("POST", COMPLETIONS, PROMPT, bearer(admin))[0] == 200  # and is a key like others
+
+
+def test_without_keys_only_this_machine_is_the_operator(make_node):
+    with make_node(adapters={}) as node:
+        assert "whoever is on this machine" in node.log()
+        assert node.json("DELETE", "/v1/adapters/voice")[0] == 404
+    with make_node("--host", "node.example", adapters={}) as node:  # others may reach it by that name
+        for method, path, body in ADMIN_ROUTES:
+            status, answer = node.json(method, path, body)
+            assert status == 403 and answer["error"]["code"] == "admin_key_required"
+        assert node.request("POST", COMPLETIONS, PROMPT)[0] == 200
 
 
 # --- without billing ---

@@ -197,6 +197,8 @@ START_TEST(test_hosts)
         {"localhost", 200},     {"LOCALHOST:8080", 200}, {"127.0.0.1:1", 200},  {"[::1]:80", 200},
         {"[::1]", 200},         {"node.example:9", 200}, {"evil.example", 403}, {"localhost.evil.example", 403},
         {"localhost:80x", 403}, {"127.0.0.1.evil", 403}, {"::1", 403}};
+    api_stop();
+    api_start_as("node.example");
     for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++) {
         int fd = dial();
         send_text(fd, "GET /livez HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", hosts[i].host);

@@ -91,7 +91,7 @@ END_TEST
 
 START_TEST(test_limits_survive)
 {
-    struct key k = {.tenant = "acme", .has_total = true, .has_day = true, .has_wallet = true};
+    struct key k = {.tenant = "acme", .has_total = true, .has_day = true, .has_wallet = true, .admin = true};
     struct key_list l;
     char token[TOKEN_BYTES];
     struct err e = {0};
@@ -101,7 +101,7 @@ START_TEST(test_limits_survive)
     ck_assert_int_eq(key_file_add(path, &k, token, &e), 0);
     ck_assert_int_eq(key_list_read(path, &l, &e), 0);
     ck_assert_int_eq(l.n, 1);
-    ck_assert(l.keys[0].total_wei == k.total_wei && l.keys[0].day_wei == 1 && l.keys[0].has_wallet);
+    ck_assert(l.keys[0].total_wei == k.total_wei && l.keys[0].day_wei == 1 && l.keys[0].has_wallet && l.keys[0].admin);
     ck_assert_mem_eq(l.keys[0].wallet, k.wallet, sizeof k.wallet);
     key_list_deinit(&l);
 }
@@ -157,11 +157,14 @@ START_TEST(test_refuses)
         KEY(HASH "\"revoked\":true,\"limit_total_wei\":null,\"limit_day_wei\":null,\"wallet\":\"operator\""),
         KEY(HASH "\"revoked\":null,\"limit_total_wei\":-1,\"limit_day_wei\":null,\"wallet\":\"operator\""),
         KEY(HASH "\"revoked\":null,\"limit_total_wei\":\"1e9\",\"limit_day_wei\":null,\"wallet\":\"operator\""),
+        KEY(HASH REST ",\"role\":\"root\""),
+        KEY(HASH REST ",\"role\":null"),
         KEY(HASH "\"revoked\":null,\"limit_total_wei\":null,\"limit_day_wei\":null,\"wallet\":\"me\""),
     };
     struct key_list l;
     struct err e;
     ck_assert_int_eq(key_list_parse(KEY(HASH REST), strlen(KEY(HASH REST)), &l, &e), 0);
+    ck_assert(!l.keys[0].admin); /* a file of before there were roles */
     key_list_deinit(&l);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         ck_assert_msg(key_list_parse(bad[i], strlen(bad[i]), &l, &e) == OL_EFORMAT, "%s was taken", bad[i]);
