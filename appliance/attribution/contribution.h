@@ -1,5 +1,5 @@
-/* Contributions of a Datanet: what one is, its id and its leaf in a version's tree (docs/attribution.md §1, §8), and the
- * rows that a model is trained on. Pure but for memory. */
+/* Contributions of a Datanet: what one is, its id and its leaf in a version's tree (docs/attribution.md §1, §8), and
+ * the rows that a model is trained on. Pure but for memory. */
 #ifndef OPENLORA_ATTRIBUTION_CONTRIBUTION_H
 #define OPENLORA_ATTRIBUTION_CONTRIBUTION_H
 
@@ -14,7 +14,13 @@
 enum { LABEL_BYTES = 64, CONTENT_MAX_BYTES = 16 << 20 };
 
 /* The numbers stand in leaves: never change one. */
-enum content_format { CONTENT_TEXT = 1, CONTENT_MARKDOWN = 2, CONTENT_CHAT = 3, CONTENT_INSTRUCTION = 4, CONTENT_FORMATS };
+enum content_format {
+    CONTENT_TEXT = 1,
+    CONTENT_MARKDOWN = 2,
+    CONTENT_CHAT = 3,
+    CONTENT_INSTRUCTION = 4,
+    CONTENT_FORMATS
+};
 extern const char *const content_format_names[CONTENT_FORMATS]; /* NULL at 0 */
 
 /* 1 to 63 printable ASCII characters other than " and \, so that their JSON has one form. */
@@ -56,9 +62,9 @@ struct chat_message {
     const char *role, *content; /* role: system, user or assistant */
 };
 
-/* One row. Text and Markdown: the whole content is row 0, `text`. Chat and instruction: `messages`, of which the last is
- * the assistant's; what any assistant's message says is what the row teaches, the rest is prompt. An instruction is a
- * user's message (its input behind it, after an empty line) and an assistant's. */
+/* One row. Text and Markdown: the whole content is row 0, `text`. Chat and instruction: `messages`, of which the last
+ * is the assistant's; what any assistant's message says is what the row teaches, the rest is prompt. An instruction is
+ * a user's message (its input behind it, after an empty line) and an assistant's. */
 struct training_row {
     uint32_t row; /* counts from 0 */
     const char *text; /* NULL for chat and instruction */

@@ -43,7 +43,8 @@ int log_entry_init(struct log_entry *, enum datanet_action, const void *body, st
 /* Reads the body as the action's struct into *out (of sizeof union log_body); release with log_body_free. */
 int log_body_read(const struct log_entry *, void *out, struct err *) __attribute__((warn_unused_result));
 void log_body_free(enum datanet_action, void *body);
-int log_entry_parse(const char *line, size_t n, struct log_entry *out, struct err *) __attribute__((warn_unused_result));
+int log_entry_parse(const char *line, size_t n, struct log_entry *out, struct err *)
+    __attribute__((warn_unused_result));
 void log_entry_deinit(struct log_entry *);
 void log_entry_write(const struct log_entry *, struct buf *out); /* without a newline */
 /* The EIP-712 digest. OL_ENOMEM. */

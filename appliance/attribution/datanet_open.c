@@ -98,7 +98,8 @@ static int check_content(const struct file_map *file, const struct contribution 
     const char *text = (const char *)file->data;
     uint8_t hash[32];
     if (file->len != c->bytes)
-        return err_set(e, OL_EFORMAT, MODULE, "%zu bytes; the manifest says %llu", file->len, (unsigned long long)c->bytes);
+        return err_set(e, OL_EFORMAT, MODULE, "%zu bytes; the manifest says %llu", file->len,
+                       (unsigned long long)c->bytes);
     content_hash(text, file->len, hash);
     if (memcmp(hash, c->sha256, sizeof hash) != 0)
         return differs(e, "its SHA-256 is not its name");

@@ -145,7 +145,8 @@ static void read_allowed(const struct list *names_of_kinds, bool out[SCAN_KINDS]
             out[k] |= strcmp(allowed[i].reason, scan_kind_names[k]) == 0;
 }
 
-static int apply_propose(struct datanet *d, const struct log_entry *entry, const struct log_propose *body, struct err *e)
+static int apply_propose(struct datanet *d, const struct log_entry *entry, const struct log_propose *body,
+                         struct err *e)
 {
     struct commitment *commitment = NULL;
     struct proposal p = {.rows = body->rows};
@@ -207,7 +208,8 @@ static int apply_withdraw(struct datanet *d, const struct log_entry *entry, cons
     return 0;
 }
 
-static int apply_publish(struct datanet *d, const struct log_entry *entry, const struct log_publish *body, struct err *e)
+static int apply_publish(struct datanet *d, const struct log_entry *entry, const struct log_publish *body,
+                         struct err *e)
 {
     struct log_publish expected;
     if (!is_owner(d, entry->actor))
@@ -216,8 +218,8 @@ static int apply_publish(struct datanet *d, const struct log_entry *entry, const
     if (rc != 0)
         return rc;
     if (memcmp(expected.row.id, body->row.id, 32) != 0 || memcmp(expected.parent, body->parent, 32) != 0 ||
-        strcmp(expected.row.name, body->row.name) != 0 || body->row.kind != ITEM_DATANET || !is_owner(d, body->row.owner) ||
-        memcmp(&expected.row.row, &body->row.row, sizeof expected.row.row) != 0)
+        strcmp(expected.row.name, body->row.name) != 0 || body->row.kind != ITEM_DATANET ||
+        !is_owner(d, body->row.owner) || memcmp(&expected.row.row, &body->row.row, sizeof expected.row.row) != 0)
         return refuse(e, "the version's row is not that of the contributions approved so far");
     struct published_version *more = one_more(d->versions, d->n_versions, sizeof *more, e);
     if (!more)
@@ -263,7 +265,8 @@ int datanet_apply(struct datanet *d, const struct log_entry *entry, struct err *
         return refuse(e, "the line does not follow the one before");
     bool registers = entry->action == ACT_COMMIT || entry->action == ACT_PROPOSE;
     if (entry->time < d->time + registers)
-        return refuse(e, registers ? "the line is not later than the one before" : "the line is older than the one before");
+        return refuse(e, registers ? "the line is not later than the one before"
+                                   : "the line is older than the one before");
     int rc = log_body_read(entry, &body, e);
     if (rc != 0)
         return rc;

@@ -22,7 +22,8 @@ static int log_path(const char *folder, char out[PATH_MAX], struct err *e)
 }
 
 /* The signature must be the actor's, over the item that the first line makes. */
-static int check_signature(const struct secp *secp, const struct datanet *d, const struct log_entry *entry, struct err *e)
+static int check_signature(const struct secp *secp, const struct datanet *d, const struct log_entry *entry,
+                           struct err *e)
 {
     uint8_t digest[32], by[ADDRESS_BYTES];
     int rc = log_entry_digest(entry, d->item, d->settings.chain_id, digest, e);
@@ -74,7 +75,8 @@ static int read_lines(struct reading *r, const char *text, size_t n, struct err 
 {
     size_t at = 0;
     unsigned long number = 1;
-    for (const char *newline; (newline = memchr(text + at, '\n', n - at)); at = (size_t)(newline - text) + 1, number++) {
+    for (const char *newline; (newline = memchr(text + at, '\n', n - at));
+         at = (size_t)(newline - text) + 1, number++) {
         int rc = read_line(r, text + at, (size_t)(newline - text) - at, e);
         if (rc != 0)
             return err_prefix(e, "line %lu", number);

@@ -105,12 +105,14 @@ int datanet_drop_content(const struct datanet *d, const uint8_t sha256[32], stru
 {
     char path[PATH_MAX];
     for (size_t i = 0; i < d->n_proposals; i++)
-        if (d->proposals[i].status != PROPOSAL_WITHDRAWN && memcmp(d->proposals[i].contribution.sha256, sha256, 32) == 0)
+        if (d->proposals[i].status != PROPOSAL_WITHDRAWN &&
+            memcmp(d->proposals[i].contribution.sha256, sha256, 32) == 0)
             return 0;
     if (!content_path(d->folder, sha256, path, sizeof path))
         return err_set(e, OL_EINVAL, MODULE, "the path is too long: %.100s…", d->folder);
     if (unlink(path) != 0 && errno != ENOENT)
-        return err_set(e, OL_EIO, MODULE, "the content is withdrawn but %s cannot be deleted: %s", path, strerror(errno));
+        return err_set(e, OL_EIO, MODULE, "the content is withdrawn but %s cannot be deleted: %s", path,
+                       strerror(errno));
     return 0;
 }
 

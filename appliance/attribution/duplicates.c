@@ -233,7 +233,8 @@ static int overlap_at(void *user, size_t word, uint64_t fingerprint)
     return 0;
 }
 
-static int find_overlap(const struct duplicates *d, const struct duplicate_row *row, struct duplicate *out, struct err *e)
+static int find_overlap(const struct duplicates *d, const struct duplicate_row *row, struct duplicate *out,
+                        struct err *e)
 {
     if (row->n_taught < OVERLAP_WORDS)
         return 0;

@@ -3,10 +3,10 @@
  * A row is its words: runs of letters, digits and bytes above 127, ASCII letters in lower case; case, punctuation and
  * blanks do not make a difference. Three relations to one other row, the strongest counts:
  *   same      all words in order;
- *   near      the sets of its 5-word runs have a Jaccard index of at least 0.8; found by MinHash (128 values in 32 bands
- *             of 4: a pair at 0.8 is missed once in 20 million), confirmed on the sets;
- *   overlap   it holds a run of at least 50 words of the other; found by winnowing (25-word fingerprints, one of every
- *             26 kept, which every run of 50 words has), confirmed word by word.
+ *   near      the sets of its 5-word runs have a Jaccard index of at least 0.8; found by MinHash (128 values in 32
+ *             bands of 4: a pair at 0.8 is missed once in 20 million), confirmed on the sets;
+ *   overlap   it holds a run of at least 50 words of the other; found by winnowing (25-word fingerprints, one of
+ *             every 26 kept, which every run of 50 words has), confirmed word by word.
  * "same" and "near" look at everything said but system messages, "overlap" only at what the row teaches: prompts may
  * well be shared. Deterministic. So that no text makes the search slow, what many rows share is compared with the
  * first 256 of them, and overlaps are no longer told apart by row after 200 comparisons per word. */

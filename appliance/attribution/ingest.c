@@ -73,7 +73,8 @@ static int ingest_line(struct ingestion *in, const char *line, size_t n, struct 
     return rc;
 }
 
-static int ingest_lines(struct ingestion *in, const char *text, size_t n, void (*progress)(size_t, size_t), struct err *e)
+static int ingest_lines(struct ingestion *in, const char *text, size_t n, void (*progress)(size_t, size_t),
+                        struct err *e)
 {
     int rc = 0;
     for (const char *at = text, *end = text + n, *next; at < end && rc == 0; at = next) {
@@ -109,7 +110,8 @@ static int ingest_whole(struct ingestion *in, const char *text, size_t n, struct
 }
 
 /* Into in->out, whose format is set (0: guess) and whose content is empty. */
-static int ingest_text(struct ingestion *in, const char *text, size_t n, void (*progress)(size_t, size_t), struct err *e)
+static int ingest_text(struct ingestion *in, const char *text, size_t n, void (*progress)(size_t, size_t),
+                       struct err *e)
 {
     struct ingested *out = in->out;
     bool whole = out->format == CONTENT_TEXT || out->format == CONTENT_MARKDOWN;
@@ -117,9 +119,10 @@ static int ingest_text(struct ingestion *in, const char *text, size_t n, void (*
     int rc = whole ? ingest_whole(in, text, n, e) : ingest_lines(in, text, n, progress, e);
     if (rc != 0 || !buf_failed(&out->content))
         return rc;
-    return out->content.no_memory ? ingest_no_memory(e)
-                                  : err_set(e, OL_ELIMIT, MODULE, "more than the %zu bytes that a contribution may have",
-                                            out->content.max_bytes);
+    return out->content.no_memory
+               ? ingest_no_memory(e)
+               : err_set(e, OL_ELIMIT, MODULE, "more than the %zu bytes that a contribution may have",
+                         out->content.max_bytes);
 }
 
 /* ---- contributions */
@@ -177,7 +180,8 @@ static uint8_t format_of_name(const char *path)
     return dot && (strcmp(dot, ".md") == 0 || strcmp(dot, ".markdown") == 0) ? CONTENT_MARKDOWN : CONTENT_TEXT;
 }
 
-static int ingest_mapped(struct ingestion *in, const struct file_map *file, const struct ingest_options *o, struct err *e)
+static int ingest_mapped(struct ingestion *in, const struct file_map *file, const struct ingest_options *o,
+                         struct err *e)
 {
     static const char mark[] = {'\xef', '\xbb', '\xbf'}; /* of UTF-8; says nothing */
     const char *text = (const char *)file->data;
@@ -238,7 +242,8 @@ static int recheck(struct ingestion *in, const struct proposal *p, struct ingest
     in->allowed = p->allowed;
     in->contribution = c->id;
     int rc = ingest_text(in, c->text, c->bytes, NULL, e);
-    if (rc != 0 || out->n_refused || (out->content.len == c->bytes && memcmp(out->content.data, c->text, c->bytes) == 0))
+    if (rc != 0 || out->n_refused ||
+        (out->content.len == c->bytes && memcmp(out->content.data, c->text, c->bytes) == 0))
         return rc;
     in->line = 0;
     return refuse_row(in, "form", "the content is not written as `datanet propose` writes it", e);

@@ -40,7 +40,8 @@ static const struct {
     {SCAN_EMAIL, "(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]{1,64}+@[A-Za-z0-9.-]{1,200}\\.[A-Za-z]{2,24}\\b",
      is_real_mail_domain},
     {SCAN_PHONE,
-     "(?<![\\w.+-])(?:\\+\\d{1,3}[ .-]?(?:\\(0?\\d{1,4}\\)[ .-]?)?|00\\d{1,3}[ .-]|\\(?0\\d{1,4}\\)?[ /.-]|\\(\\d{3}\\) ?"
+     "(?<![\\w.+-])(?:\\+\\d{1,3}[ .-]?(?:\\(0?\\d{1,4}\\)[ .-]?)?|00\\d{1,3}[ .-]|"
+     "\\(?0\\d{1,4}\\)?[ /.-]|\\(\\d{3}\\) ?"
      "|\\d{3}[.-](?=\\d{3}[.-]\\d{4}))\\d{1,4}(?:[ .\\-/]?\\d{2,4}){1,4}(?!\\w)",
      is_phone_number},
     {SCAN_CARD, "(?<![\\w.,-])\\d(?:[ -]?\\d){12,18}(?![\\w-])", is_card_number},
@@ -104,7 +105,8 @@ static int find(struct scanner *s, int i, const char *text, size_t n, struct sca
         if (groups == PCRE2_ERROR_NOMATCH)
             return 0;
         if (groups < 0)
-            return err_set(e, OL_ELIMIT, MODULE, "the scan for %s gave up (%d)", scan_kind_names[patterns[i].kind], groups);
+            return err_set(e, OL_ELIMIT, MODULE, "the scan for %s gave up (%d)", scan_kind_names[patterns[i].kind],
+                           groups);
         size_t g = groups > 1 ? 2 : 0;
         if (!patterns[i].check || patterns[i].check(text + group[g], group[g + 1] - group[g])) {
             *out = (struct scan_finding){group[0], group[1] - group[0]};

@@ -24,7 +24,8 @@ static double entropy_bits(const char *text, size_t n)
     return sum;
 }
 
-/* 32 random hexadecimal digits have 3.6 bits each on average, 32 of Base64 4.7; words joined by dashes stay below 4.2. */
+/* 32 random hexadecimal digits have 3.6 bits each on average, 32 of Base64 4.7; words joined by dashes less than
+ * 4.2. */
 bool looks_random(const char *text, size_t n)
 {
     static const double hex_bits = 3.0, mixed_bits = 4.4;
@@ -55,7 +56,8 @@ bool has_letter_and_digit(const char *text, size_t n)
 static bool ends_with(const char *text, size_t n, const char *end)
 {
     size_t len = strlen(end);
-    return n > len && strncasecmp(text + n - len, end, len) == 0 && (text[n - len - 1] == '.' || text[n - len - 1] == '@');
+    return n > len && strncasecmp(text + n - len, end, len) == 0 &&
+           (text[n - len - 1] == '.' || text[n - len - 1] == '@');
 }
 
 bool is_real_mail_domain(const char *text, size_t n)
@@ -134,8 +136,9 @@ bool is_public_ipv4(const char *text, size_t n)
     static const struct {
         uint32_t net;
         int bits;
-    } others[] = {{0x00000000, 8},  {0x0a000000, 8},  {0x64400000, 10}, {0x7f000000, 8},  {0xa9fe0000, 16}, {0xac100000, 12},
-                  {0xc0000200, 24}, {0xc0a80000, 16}, {0xc6336400, 24}, {0xcb007100, 24}, {0xe0000000, 3}};
+    } others[] = {{0x00000000, 8},  {0x0a000000, 8},  {0x64400000, 10}, {0x7f000000, 8},
+                  {0xa9fe0000, 16}, {0xac100000, 12}, {0xc0000200, 24}, {0xc0a80000, 16},
+                  {0xc6336400, 24}, {0xcb007100, 24}, {0xe0000000, 3}};
     char address[16];
     struct in_addr in;
     if (n >= sizeof address)

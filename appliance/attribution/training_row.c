@@ -152,7 +152,8 @@ int contribution_rows(const struct contribution *c, int (*each)(void *user, cons
                       struct err *e)
 {
     if (!c->text)
-        return err_set(e, OL_ENOTFOUND, MODULE, c->withdrawn ? "the contribution was withdrawn" : "its text is not loaded");
+        return err_set(e, OL_ENOTFOUND, MODULE,
+                       c->withdrawn ? "the contribution was withdrawn" : "its text is not loaded");
     if (c->format == CONTENT_CHAT || c->format == CONTENT_INSTRUCTION)
         return each_line(c, each, user, e);
     struct training_row row = {.text = c->text};

@@ -23,6 +23,9 @@ struct account_options {
 /* Close with wallet_close. The well-known accounts are refused on any chain but the devnet's. */
 int account_open(const struct account_options *, uint64_t chain_id, struct wallet *out, struct err *)
     __attribute__((warn_unused_result));
-static inline struct signing_key account_key(const struct wallet *w) { return (struct signing_key){w->secp, w->secret}; }
+static inline struct signing_key account_key(const struct wallet *w)
+{
+    return (struct signing_key){w->secp, w->secret};
+}
 
 #endif

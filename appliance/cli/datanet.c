@@ -31,7 +31,8 @@ static const struct command errands[] = {
     {"datanet publish", "", "make a version of what is approved, and register it on the chain",
      "Repeating it is harmless: without changes only what the chain does not have yet is registered.",
      command_datanet_publish},
-    {"datanet withdraw", "ID", "take a contribution back: its text goes, its hash stays", NULL, command_datanet_withdraw},
+    {"datanet withdraw", "ID", "take a contribution back: its text goes, its hash stays", NULL,
+     command_datanet_withdraw},
     {"datanet show", "", "contributions, versions and members", NULL, command_datanet_show},
     {"datanet log", "", "the audit trail, every signature checked", NULL, command_datanet_log},
     {"datanet export", "DIR", "write a version with its contents into a new folder", NULL, command_datanet_export},
@@ -50,8 +51,8 @@ int command_datanet(const struct command *command, int argc, char **argv)
     bool help = argc > 1 && strcmp(argv[1], "--help") == 0;
     if (argc > 1 && !help) {
         const char *near = closest_name(argv[1], names, ERRANDS);
-        return fail(command, EXIT_USAGE, "unknown action \"%s\"%s%s; see --help", argv[1], near ? "; did you mean " : "",
-                    near ? near : "");
+        return fail(command, EXIT_USAGE, "unknown action \"%s\"%s%s; see --help", argv[1],
+                    near ? "; did you mean " : "", near ? near : "");
     }
     fprintf(help ? stdout : stderr, "usage: openlora datanet ACTION [options]\n\n");
     for (int i = 0; i < ERRANDS; i++)
@@ -115,7 +116,8 @@ int datanet_find(struct datanet *d, const char *text, struct proposal **out, str
             return err_set(e, OL_EINVAL, MODULE, "several contributions begin with %.70s", text);
         *out = &d->proposals[i];
     }
-    return *out ? 0 : err_set(e, OL_ENOTFOUND, MODULE, "no contribution %.70s; `openlora datanet show` lists them", text);
+    return *out ? 0
+                : err_set(e, OL_ENOTFOUND, MODULE, "no contribution %.70s; `openlora datanet show` lists them", text);
 }
 
 uint32_t datanet_first_version(const struct datanet *d, const struct proposal *p)
@@ -151,7 +153,8 @@ static void free_members(struct log_members *m)
 
 static int create(const struct creation *c, const char *name, struct err *e)
 {
-    struct log_create settings = {.max_bytes = (uint64_t)c->max_bytes, .max_contributions = (uint32_t)c->max_contributions};
+    struct log_create settings = {.max_bytes = (uint64_t)c->max_bytes,
+                                  .max_contributions = (uint32_t)c->max_contributions};
     struct datanet_session s = {0};
     struct chain_file chain;
     if (strlen(name) >= sizeof settings.name)

@@ -48,8 +48,8 @@ static int read_options(const struct offer *o, struct ingest_options *out, struc
         while (k < SCAN_KINDS && strcmp(o->allow.items[i], scan_kind_names[k]) != 0)
             k++;
         if (k == SCAN_KINDS || k <= SCAN_CREDENTIAL)
-            return err_set(e, OL_EINVAL, MODULE, "--allow %s: only high_entropy, email, phone, card, iban and ip_address",
-                           o->allow.items[i]);
+            return err_set(e, OL_EINVAL, MODULE,
+                           "--allow %s: only high_entropy, email, phone, card, iban and ip_address", o->allow.items[i]);
         out->allowed[k] = true;
     }
     return 0;
@@ -65,7 +65,10 @@ static int read_labels(const struct offer *o, struct contribution_labels *out, s
     return labels_check(out, e);
 }
 
-static void show_progress(size_t done, size_t total) { progress_show("checking", (int64_t)done, (int64_t)total, "bytes"); }
+static void show_progress(size_t done, size_t total)
+{
+    progress_show("checking", (int64_t)done, (int64_t)total, "bytes");
+}
 
 static void print_report(const struct ingested *in, const uint8_t id[32], uint64_t registered_at, bool json)
 {
@@ -78,8 +81,8 @@ static void print_report(const struct ingested *in, const uint8_t id[32], uint64
         return;
     }
     json_t *report = json_pack("{s:o,s:I,s:s,s:i,s:i,s:o}", "contribution", datanet_hex_json(id, 32), "registered_at",
-                               (json_int_t)registered_at, "format", content_format_names[in->format], "rows", (int)in->rows,
-                               "refused", (int)in->n_refused, "lines", datanet_lines_json(in));
+                               (json_int_t)registered_at, "format", content_format_names[in->format], "rows",
+                               (int)in->rows, "refused", (int)in->n_refused, "lines", datanet_lines_json(in));
     json_dumpf(report, stdout, JSON_COMPACT);
     putchar('\n');
     json_decref(report);
@@ -111,7 +114,8 @@ static int check_file(const struct offer *o, const char *path, struct datanet_se
 
 static int commitment_path(const struct offer *o, const char *path, char out[PATH_MAX], struct err *e)
 {
-    int n = o->commitment ? snprintf(out, PATH_MAX, "%s", o->commitment) : snprintf(out, PATH_MAX, "%s.commitment.json", path);
+    int n = o->commitment ? snprintf(out, PATH_MAX, "%s", o->commitment)
+                          : snprintf(out, PATH_MAX, "%s.commitment.json", path);
     return n > 0 && n < PATH_MAX - 16 ? 0 : err_set(e, OL_EINVAL, MODULE, "the path is too long: %.100s…", path);
 }
 
@@ -156,7 +160,8 @@ static int commit(const struct offer *o, const char *path, struct err *e)
 
 /* ---- propose */
 
-static int list_refused(const struct ingested *in, const struct ingest_options *o, struct log_propose *out, struct err *e)
+static int list_refused(const struct ingested *in, const struct ingest_options *o, struct log_propose *out,
+                        struct err *e)
 {
     struct log_refusal *refused = calloc(in->n + SCAN_KINDS, sizeof *refused);
     if (!refused)
@@ -178,8 +183,8 @@ static int list_refused(const struct ingested *in, const struct ingest_options *
 }
 
 /* When the commitment in the file was made; 0: there is no file. */
-static int read_commitment(const struct offer *o, const char *path, const struct datanet *d, struct kept_commitment *kept,
-                           uint64_t *time_s, struct err *e)
+static int read_commitment(const struct offer *o, const char *path, const struct datanet *d,
+                           struct kept_commitment *kept, uint64_t *time_s, struct err *e)
 {
     char from[PATH_MAX];
     *time_s = 0;
@@ -227,13 +232,16 @@ static int propose(const struct offer *o, const char *path, struct err *e)
     if (rc == 0)
         rc = read_commitment(o, path, s.datanet, &kept, &committed_at, e);
     if (rc == 0)
-        rc = check_file(o, path, &s, committed_at ? committed_at : datanet_next_time(s.datanet, now), &in, body.sha256, id, e);
+        rc = check_file(o, path, &s, committed_at ? committed_at : datanet_next_time(s.datanet, now), &in, body.sha256,
+                        id, e);
     if (rc == 0 && committed_at) {
         memcpy(body.commitment, kept.commitment, 32);
         memcpy(body.salt, kept.salt, 32);
         if (memcmp(kept.sha256, body.sha256, 32) != 0)
-            rc = err_set(e, OL_EINVAL, MODULE, "what of %s may enter is not what was committed to; move its commitment away "
-                                               "to register it as of now", path);
+            rc = err_set(e, OL_EINVAL, MODULE,
+                         "what of %s may enter is not what was committed to; move its commitment away "
+                         "to register it as of now",
+                         path);
     }
     if (rc == 0)
         rc = record(o, &s, &in, &body, now, e);

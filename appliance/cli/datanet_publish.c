@@ -166,7 +166,8 @@ static int verify(const char *folder, bool json, struct err *e)
         char id[65], root[65];
         hex_encode(v->id, 32, id);
         hex_encode(v->root, 32, root);
-        printf(json ? "{\"version\":\"0x%s\",\"root\":\"0x%s\",\"number\":%u,\"contributions\":%zu,\"withdrawn\":%zu,\"rows\":%zu}\n"
+        printf(json ? "{\"version\":\"0x%s\",\"root\":\"0x%s\",\"number\":%u,\"contributions\":%zu,\"withdrawn\":%zu,"
+                      "\"rows\":%zu}\n"
                     : "version 0x%s\nroot    0x%s\nnumber %u: %zu contributions, %zu of them withdrawn; %zu rows\n",
                id, root, v->number, v->n, withdrawn, rows);
         datanet_version_close(v);

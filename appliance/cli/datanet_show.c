@@ -19,12 +19,12 @@ static json_t *addresses_json(const struct list *addresses)
 static json_t *proposal_json(const struct datanet *d, const struct proposal *p)
 {
     const struct contribution *c = &p->contribution;
-    return json_pack("{s:o,s:o,s:s,s:i,s:I,s:o,s:I,s:s,s:i,s:s,s:s,s:s}", "id", datanet_hex_json(c->id, 32), "contributor",
-                     datanet_hex_json(c->contributor, ADDRESS_BYTES), "status", proposal_status_name(p->status), "version",
-                     (int)datanet_first_version(d, p), "registered_at", (json_int_t)c->registered_at, "sha256",
-                     datanet_hex_json(c->sha256, 32), "bytes", (json_int_t)c->bytes, "format", content_format_names[c->format], "rows",
-                     (int)p->rows, "licence", c->labels.licence, "consent", c->labels.consent, "jurisdiction",
-                     c->labels.jurisdiction);
+    return json_pack("{s:o,s:o,s:s,s:i,s:I,s:o,s:I,s:s,s:i,s:s,s:s,s:s}", "id", datanet_hex_json(c->id, 32),
+                     "contributor", datanet_hex_json(c->contributor, ADDRESS_BYTES), "status",
+                     proposal_status_name(p->status), "version", (int)datanet_first_version(d, p), "registered_at",
+                     (json_int_t)c->registered_at, "sha256", datanet_hex_json(c->sha256, 32), "bytes",
+                     (json_int_t)c->bytes, "format", content_format_names[c->format], "rows", (int)p->rows, "licence",
+                     c->labels.licence, "consent", c->labels.consent, "jurisdiction", c->labels.jurisdiction);
 }
 
 static json_t *datanet_json(const struct datanet *d)
@@ -34,14 +34,15 @@ static json_t *datanet_json(const struct datanet *d)
         json_array_append_new(contributions, proposal_json(d, &d->proposals[i]));
     for (size_t i = 0; i < d->n_versions; i++) {
         const struct catalogued_version *v = &d->versions[i].is.row;
-        json_array_append_new(versions, json_pack("{s:i,s:o,s:o}", "number", (int)v->row.number, "version", datanet_hex_json(v->id, 32),
-                                                  "root", datanet_hex_json(v->row.content_hash, 32)));
+        json_array_append_new(versions, json_pack("{s:i,s:o,s:o}", "number", (int)v->row.number, "version",
+                                                  datanet_hex_json(v->id, 32), "root",
+                                                  datanet_hex_json(v->row.content_hash, 32)));
     }
-    return json_pack("{s:s,s:o,s:o,s:I,s:o,s:o,s:o,s:o,s:o}", "name", d->settings.name, "item", datanet_hex_json(d->item, 32), "owner",
-                     datanet_hex_json(d->owner, ADDRESS_BYTES), "chain_id", (json_int_t)d->settings.chain_id, "reviewers",
-                     addresses_json(&d->settings.members.reviewers), "contributors",
-                     addresses_json(&d->settings.members.contributors), "contributions", contributions, "versions", versions,
-                     "log_head", datanet_hex_json(d->head, 32));
+    return json_pack("{s:s,s:o,s:o,s:I,s:o,s:o,s:o,s:o,s:o}", "name", d->settings.name, "item",
+                     datanet_hex_json(d->item, 32), "owner", datanet_hex_json(d->owner, ADDRESS_BYTES), "chain_id",
+                     (json_int_t)d->settings.chain_id, "reviewers", addresses_json(&d->settings.members.reviewers),
+                     "contributors", addresses_json(&d->settings.members.contributors), "contributions", contributions,
+                     "versions", versions, "log_head", datanet_hex_json(d->head, 32));
 }
 
 static void when(uint64_t time_s, char out[24])
@@ -57,7 +58,8 @@ static void print_datanet(const struct datanet *d)
     char text[65], owner[ADDRESS_TEXT_BYTES], at[24];
     hex_encode(d->item, 32, text);
     address_format(d->owner, owner);
-    printf("%s  0x%s\nowner %s, %zu reviewers beside, ", d->settings.name, text, owner, d->settings.members.reviewers.n);
+    printf("%s  0x%s\nowner %s, %zu reviewers beside, ", d->settings.name, text, owner,
+           d->settings.members.reviewers.n);
     if (d->settings.members.contributors.n)
         printf("%zu contributors\n\n", d->settings.members.contributors.n);
     else
@@ -73,8 +75,9 @@ static void print_datanet(const struct datanet *d)
         when(c->registered_at, at);
         if (datanet_first_version(d, p))
             snprintf(version, sizeof version, "%u", datanet_first_version(d, p));
-        printf("0x%.12s %-42s %-20s %-9s %7s %6u %9llu  %s, %s, %s\n", text, owner, at, proposal_status_name(p->status), version,
-               p->rows, (unsigned long long)c->bytes, c->labels.licence, c->labels.consent, c->labels.jurisdiction);
+        printf("0x%.12s %-42s %-20s %-9s %7s %6u %9llu  %s, %s, %s\n", text, owner, at, proposal_status_name(p->status),
+               version, p->rows, (unsigned long long)c->bytes, c->labels.licence, c->labels.consent,
+               c->labels.jurisdiction);
     }
     for (size_t i = 0; i < d->n_versions; i++) {
         hex_encode(d->versions[i].is.row.id, 32, text);
@@ -153,7 +156,8 @@ int command_datanet_log(const struct command *command, int argc, char **argv)
 {
     const char *folder;
     bool json = false;
-    const struct option options[] = {DATANET_FOLDER(&folder), FLAG("json", &json, "print the lines as they are"), OPTIONS_END};
+    const struct option options[] = {DATANET_FOLDER(&folder), FLAG("json", &json, "print the lines as they are"),
+                                     OPTIONS_END};
     struct err e = {0};
     int words = options_parse(command, options, argc, argv, 0);
     if (words < 0)
