@@ -102,7 +102,8 @@ START_TEST(checkpoints_come_back_to_the_bit)
 }
 END_TEST
 
-/* Each byte of a checkpoint's header changed, and many of its data: never read as if nothing were. Blanks of the header's padding are no content. */
+/* Each byte of a checkpoint's header changed, and many of its data: never read as if nothing were. Blanks of the
+ * header's padding are no content. */
 START_TEST(damage_to_a_checkpoint_is_noticed)
 {
     float v[3][N] = {{1, 2}, {3}, {4}}, back[3][N];
