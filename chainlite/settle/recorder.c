@@ -396,7 +396,8 @@ int recorder_open(const struct recorder_config *config, struct outbox *outbox, c
     pthread_rwlock_init(&r->catalog_lock, NULL);
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->changed, NULL);
-    int rc = start(r, e);
+    r->signers = signers_open();
+    int rc = r->signers ? start(r, e) : err_set(e, OL_ENOMEM, MODULE, "no memory for the recorder");
     if (rc != 0) {
         recorder_close(r);
         return rc;
@@ -409,6 +410,7 @@ void recorder_close(struct recorder *r)
 {
     if (!r)
         return;
+    signers_close(r->signers);
     drop_memory(r);
     chain_catalog_deinit(&r->catalog);
     pthread_cond_destroy(&r->changed);

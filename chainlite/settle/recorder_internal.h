@@ -4,6 +4,7 @@
 
 #include "chainlite/settle/idmap.h"
 #include "chainlite/settle/recorder.h"
+#include "chainlite/settle/signers.h"
 
 #include <pthread.h>
 
@@ -33,6 +34,7 @@ struct recorder {
     const struct keystore *keys;
     const uint8_t *node;
     uint64_t seed;
+    struct signers *signers;
     pthread_rwlock_t catalog_lock;
     struct chain_catalog catalog;
     pthread_mutex_t lock; /* guards what follows */

@@ -27,6 +27,7 @@ static void refuse(struct record_result *result, const char *code, const char *f
 struct draft {
     struct record_result *result;
     struct outbox_receipt receipt;
+    int signed_rc; /* what came of signing it */
 };
 
 /* The fee by the price and the tokens, whatever openlorad thinks. */
@@ -161,13 +162,24 @@ static int sequence(struct recorder *r, const struct record_request *q, struct d
     return 0;
 }
 
-static int sign(struct recorder *r, struct draft *d, struct outbox_write *w, struct err *e)
+struct signing {
+    const struct recorder *recorder;
+    struct draft *drafts;
+};
+
+static void sign(void *user, size_t i)
 {
+    const struct signing *s = user;
+    struct draft *d = &s->drafts[i];
     uint8_t digest[HASH_BYTES];
-    proof_digest(&d->receipt.proof, &r->domains, digest);
-    int rc = keystore_sign(r->keys, r->node, digest, d->receipt.signature, e);
-    if (rc != 0)
-        return rc;
+    proof_digest(&d->receipt.proof, &s->recorder->domains, digest);
+    d->signed_rc = keystore_sign(s->recorder->keys, s->recorder->node, digest, d->receipt.signature, NULL);
+}
+
+static int put_signed(struct draft *d, struct outbox_write *w, struct err *e)
+{
+    if (d->signed_rc != 0)
+        return err_set(e, d->signed_rc, MODULE, "a proof could not be signed with the node's key");
     outbox_put_receipt(w, &d->receipt);
     d->result->proof = d->receipt.proof;
     memcpy(d->result->signature, d->receipt.signature, SIGNATURE_BYTES);
@@ -208,8 +220,10 @@ static int record_locked(struct recorder *r, const struct record_request *reques
     }
     pthread_mutex_unlock(&r->lock);
     crash_point(recorder_sequenced);
+    if (rc == 0)
+        signers_run(r->signers, made, sign, &(struct signing){r, drafts});
     for (size_t i = 0; rc == 0 && i < made; i++)
-        rc = sign(r, &drafts[i], w.out, e);
+        rc = put_signed(&drafts[i], w.out, e);
     crash_point(recorder_signed);
     if (rc != 0) /* sequences are given that nobody signed: the write must fail, and what follows it */
         outbox_fail(w.out, rc, e);
