@@ -152,7 +152,37 @@ static int count_row(void *user, const struct training_row *row)
     return 0;
 }
 
-static int verify(const char *folder, bool json, struct err *e)
+struct verification {
+    struct chain_link_options link;
+    bool registered, json;
+};
+
+static int check_registered(const struct verification *o, const uint8_t id[32], struct err *e)
+{
+    struct chain_link chain;
+    bool there;
+    int rc = chain_link_open(&o->link, &chain, e);
+    if (rc != 0)
+        return rc;
+    rc = chain_is_registered(&chain, id, &there, e);
+    if (rc == 0 && !there)
+        rc = err_set(e, OL_ENOTFOUND, MODULE, "the version holds, but %s does not have its row", chain.chain.name);
+    chain_link_close(&chain);
+    return rc;
+}
+
+static void say_verified(const struct datanet_version *v, size_t rows, size_t withdrawn, bool json)
+{
+    char id[65], root[65];
+    hex_encode(v->id, 32, id);
+    hex_encode(v->root, 32, root);
+    printf(json ? "{\"version\":\"0x%s\",\"root\":\"0x%s\",\"number\":%u,\"contributions\":%zu,\"withdrawn\":%zu,"
+                  "\"rows\":%zu}\n"
+                : "version 0x%s\nroot    0x%s\nnumber %u: %zu contributions, %zu of them withdrawn; %zu rows\n",
+           id, root, v->number, v->n, withdrawn, rows);
+}
+
+static int verify(const struct verification *o, const char *folder, struct err *e)
 {
     struct datanet_version *v;
     size_t rows = 0, withdrawn = 0;
@@ -162,28 +192,29 @@ static int verify(const char *folder, bool json, struct err *e)
         if (!v->contributions[i].withdrawn)
             rc = contribution_rows(&v->contributions[i], count_row, &rows, e);
     }
-    if (rc == 0) {
-        char id[65], root[65];
-        hex_encode(v->id, 32, id);
-        hex_encode(v->root, 32, root);
-        printf(json ? "{\"version\":\"0x%s\",\"root\":\"0x%s\",\"number\":%u,\"contributions\":%zu,\"withdrawn\":%zu,"
-                      "\"rows\":%zu}\n"
-                    : "version 0x%s\nroot    0x%s\nnumber %u: %zu contributions, %zu of them withdrawn; %zu rows\n",
-               id, root, v->number, v->n, withdrawn, rows);
-        datanet_version_close(v);
-    }
+    if (rc == 0 && o->registered)
+        rc = check_registered(o, v->id, e);
+    if (rc == 0)
+        say_verified(v, rows, withdrawn, o->json);
+    datanet_version_close(v);
     return rc;
 }
 
 int command_datanet_verify(const struct command *command, int argc, char **argv)
 {
-    bool json = false;
-    const struct option options[] = {FLAG("json", &json, "print JSON"), OPTIONS_END};
+    struct verification o = {0};
+    const struct option options[] = {
+        FLAG("registered", &o.registered, "also that the chain has the version's row"),
+        CHAIN_LINK_OPTIONS(o.link),
+        FLAG("json", &o.json, "print JSON"),
+        OPTIONS_END};
     struct err e = {0};
     int words = options_parse(command, options, argc, argv, 1);
+    int rc = words == 1 ? verify(&o, argv[1], &e) : 0;
+    free(o.link.rpc.items);
     if (words < 0)
         return options_exit(words);
     if (words != 1)
         return fail(command, EXIT_USAGE, "wanted: %s", command->arguments);
-    return verify(argv[1], json, &e) == 0 ? EXIT_OK : fail(command, EXIT_FAILED, "%s", e.message);
+    return rc == 0 ? EXIT_OK : fail(command, EXIT_FAILED, "%s", e.message);
 }

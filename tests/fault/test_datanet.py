@@ -122,8 +122,13 @@ def test_journey(tmp_path, datanet):
         assert ask("versionAt(bytes32,uint32)(bytes32)", item, "1") == version["version"]
         owner, kind, _, versions, _ = ask("itemOf(bytes32)((address,uint8,uint8,uint32,uint32))", item).strip("()").split(", ")
         assert (owner, kind, versions) == (ACCOUNTS[0], "2", "1")
+        datanet("export", tmp_path / "first")
+        datanet("verify", tmp_path / "first", "--registered", "--rpc", chain.url)
         # A second version without the first contribution has the first as its parent.
         datanet("withdraw", ids[0], by=1)
+        datanet("publish", "--offline", by=0)
+        datanet("export", tmp_path / "second")
+        assert "does not have its row" in datanet("verify", tmp_path / "second", "--registered", "--rpc", chain.url, code=1)
         second = json.loads(datanet(*publish, by=0))
         assert second["number"] == 2 and ask("versionAt(bytes32,uint32)(bytes32)", item, "2") == second["version"]
     assert [v["kind"] for v in json.loads((tmp_path / "catalog.json").read_text())["versions"]] == ["datanet"] * 2
@@ -192,7 +197,8 @@ def test_the_earlier_commitment_counts(tmp_path, datanet):
     copied = datanet.propose(rows(tmp_path, "copied.jsonl", text), 2)
     revealed = datanet.propose(mine, 1)
     assert revealed["refused"] == 0 and revealed["contribution"] == committed["contribution"]
-    assert revealed["registered_at"] == committed["registered_at"] <= copied["registered_at"]
+    assert revealed["registered_at"] == committed["registered_at"] < copied["registered_at"]
+    assert [c["registered_at"] for c in datanet.show()["contributions"]] == [copied["registered_at"], committed["registered_at"]]
     entries, item = check_log(datanet.folder)
     body = entries[-1]["body"]
     identity = keccak(encode(["bytes32", "address", "bytes32"], [item, ACCOUNTS[1], bytes.fromhex(body["sha256"][2:])]))

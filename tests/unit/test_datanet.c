@@ -190,6 +190,20 @@ START_TEST(test_commitments)
 }
 END_TEST
 
+/* Another program's line. */
+static int apply_at(uint64_t time)
+{
+    struct log_commit body = {.commitment = {(uint8_t)time, 1}};
+    struct log_entry entry;
+    ck_assert_int_eq(log_entry_init(&entry, ACT_COMMIT, &body, NULL), 0);
+    entry.sequence = d->sequence + 1;
+    entry.time = time;
+    memcpy(entry.previous, d->head, 32);
+    int rc = datanet_apply(d, &entry, NULL);
+    log_entry_deinit(&entry);
+    return rc;
+}
+
 /* The clock stands still or goes back: registrations are in strict order all the same. */
 START_TEST(test_times)
 {
@@ -201,6 +215,10 @@ START_TEST(test_times)
             ck_assert_uint_gt(d->proposals[i].contribution.registered_at, d->proposals[i - 1].contribution.registered_at);
     }
     reread();
+    uint64_t last = d->time;
+    ck_assert_int_eq(apply_at(last - 1), OL_EINVAL);
+    ck_assert_int_eq(apply_at(last), OL_EINVAL);
+    ck_assert_int_eq(apply_at(last + 1), 0);
 }
 END_TEST
 
