@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, SWEEP_S = 60, DRAIN_MS = 10000, PATH_BYTES = 4096 };
-enum { MAX_CONNECTIONS = 256, MAX_BODY_BYTES = 2 << 20 };
+enum { MAX_CONNECTIONS = 256, MAX_BODY_BYTES = 16 << 20 /* 256 answers with their spans */ };
 
 struct node { /* everything that runs, in the order in which it is opened */
     const struct options *options;
@@ -34,6 +34,7 @@ struct node { /* everything that runs, in the order in which it is opened */
     struct payer_view *payers;
     struct chain_view view;
     struct recorder *recorder;
+    struct statements *statements;
     struct lane *lane;
     struct api api;
     struct http_server *server;
@@ -110,10 +111,24 @@ static int open_recorder(struct node *n, struct err *e)
     return recorder_open(&config, n->outbox, n->keys, &n->recorder, e);
 }
 
+static int sign_statement(void *user, const uint8_t digest[HASH_BYTES], uint8_t signature[SIGNATURE_BYTES], struct err *e)
+{
+    const struct keystore *keys = user;
+    return keystore_sign(keys, keystore_node(keys), digest, signature, e);
+}
+
+static int open_statements(struct node *n, struct err *e)
+{
+    struct statements_config config = {.outbox = n->outbox, .sign = sign_statement, .user = n->keys};
+    domains_make(n->chain.chain_id, n->settlement, n->escrow, &config.domains);
+    return statements_open(&config, &n->statements, e);
+}
+
 static int open_lane(struct node *n, struct err *e)
 {
     struct lane_config config;
     lane_configure(n->options, &n->rpc, &n->chain, n->keys, n->recorder, &config);
+    config.statements = n->statements;
     int rc = lane_open(&config, n->outbox, &n->lane, e);
     if (rc == 0) {
         lane_hook(n->lane, &n->api);
@@ -125,7 +140,8 @@ static int open_lane(struct node *n, struct err *e)
 static void fill_api(struct node *n)
 {
     const struct options *o = n->options;
-    n->api = (struct api){.recorder = n->recorder, .outbox = n->outbox, .keys = n->keys, .chain = &n->chain,
+    n->api = (struct api){.recorder = n->recorder, .outbox = n->outbox, .statements = n->statements,
+                          .keys = n->keys, .chain = &n->chain,
                           .catalog_path = o->catalog, .state_dir = o->state_dir, .no_chain = o->no_chain};
 }
 
@@ -157,6 +173,8 @@ static int open_node(struct node *n, struct err *e)
         rc = open_view(n, e);
     if (rc == 0)
         rc = open_recorder(n, e);
+    if (rc == 0)
+        rc = open_statements(n, e);
     if (rc == 0) {
         fill_api(n);
         rc = api_reload(&n->api, e);
@@ -176,6 +194,7 @@ static void close_node(struct node *n)
     if (n->lane)
         lane_stop(n->lane);
     lane_close(n->lane);
+    statements_close(n->statements);
     recorder_close(n->recorder);
     payer_view_close(n->payers);
     outbox_close(n->outbox);

@@ -11,6 +11,7 @@
 #ifndef OPENLORA_BILLING_BILL_H
 #define OPENLORA_BILLING_BILL_H
 
+#include "billing/bill_attribution.h"
 #include "billing/billing.h"
 #include "billing/idempotency.h"
 #include "billing/payment.h"
@@ -57,6 +58,7 @@ struct bill_answer { /* what was delivered */
     double sum_logprob;          /* over the output tokens */
     const uint8_t *text_hashes;  /* (n × 32), borrowed during the call */
     int n_texts;
+    const struct bill_attribution *attribution; /* NULL: none, policy 0; borrowed during the call */
     /* To be kept under the request's ticket; borrowed until `done`. NULL: nothing is kept. */
     const struct buf *before, *after;
     bool stream;

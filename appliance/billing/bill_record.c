@@ -29,18 +29,16 @@ static void response_hash(const struct bill *b, const struct bill_answer *a, uin
 
 static json_t *record_json(const struct bill *b, const struct bill_answer *a)
 {
-    static const uint8_t none[32];
     uint8_t response[32], numerics[32];
     response_hash(b, a, response);
     keccak256(NUMERICS_ID, strlen(NUMERICS_ID), numerics);
-    return json_pack("{so si si so so sI sI sI sI sI sI sI si so so}", "receipt_id", hex_to_json(b->receipt_id, 32),
+    return json_pack("{so si si so so sI sI sI sI sI sI sI si so}", "receipt_id", hex_to_json(b->receipt_id, 32),
                      "status", (int)a->status, "kind", (int)b->kind, "numerics", hex_to_json(numerics, 32),
                      "response_hash", hex_to_json(response, 32), "start_time_ms", (json_int_t)b->start_ms, "queue_ms",
                      (json_int_t)a->queue_ms, "prefill_ms", (json_int_t)a->prefill_ms, "decode_ms",
                      (json_int_t)a->decode_ms, "prompt_tokens", (json_int_t)a->prompt_tokens, "cached_tokens",
                      (json_int_t)a->cached_tokens, "output_tokens", (json_int_t)a->output_tokens, "mean_logprob_micro",
-                     mean_micro(a->sum_logprob, a->output_tokens), "span_root", hex_to_json(none, 32),
-                     "attribution_policy", hex_to_json(none, 32));
+                     mean_micro(a->sum_logprob, a->output_tokens), "attribution", bill_attribution_json(a->attribution));
 }
 
 static json_t *extras_json(const struct bill *b, const struct bill_answer *a)

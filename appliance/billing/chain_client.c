@@ -21,11 +21,11 @@ enum {
     FIRST_PAUSE_MS = 20,
     LONGEST_PAUSE_MS = 1000,
     QUERY_THREADS = 2,
-    THREADS = 2 + QUERY_THREADS,
+    THREADS = 3 + QUERY_THREADS,
 };
 
 struct job {
-    json_t *item;        /* of reservations and records */
+    json_t *item;        /* of all but queries */
     char *method, *path; /* of queries */
     bool bytes;          /* … whose answer is not read here */
     chain_done done;
@@ -33,9 +33,11 @@ struct job {
     struct job *next;
 };
 
+enum lane_kind { RESERVE, RECORD, STATEMENT, QUERY, LANES };
+
 struct lane {
+    enum lane_kind kind;
     const char *path, *list; /* of the POST; NULL: queries */
-    bool records;
     struct job *head, *tail;
     int n;
 };
@@ -45,7 +47,7 @@ struct chain_client {
     pthread_mutex_t lock;
     pthread_cond_t work;
     bool stop;
-    struct lane lanes[3];
+    struct lane lanes[LANES];
     struct worker_of {
         struct chain_client *client;
         struct lane *lane;
@@ -55,8 +57,6 @@ struct chain_client {
     } workers[THREADS];
     int n_workers;
 };
-
-enum { RESERVE, RECORD, QUERY };
 
 /* ---- one exchange */
 
@@ -132,7 +132,7 @@ static int post(struct worker_of *w, const struct lane *l, const char *body, int
     const int64_t end = clock_mono_ns() + (int64_t)w->client->config.record_s * 1000000000;
     for (int ms = FIRST_PAUSE_MS;; ms = ms * 2 < LONGEST_PAUSE_MS ? ms * 2 : LONGEST_PAUSE_MS) {
         int rc = exchange(w, "POST", l->path, body, false, status, answer, e);
-        if ((rc == 0 && *status < 500) || !l->records)
+        if ((rc == 0 && *status < 500) || l->kind == RESERVE)
             return rc;
         if (clock_mono_ns() >= end || stopping(w->client))
             return rc;
@@ -197,9 +197,9 @@ static void post_group(struct worker_of *w, const struct lane *l, struct job **j
     }
     if (rc == 0 && (status != 200 || json_array_size(results) != (size_t)n))
         rc = refused(status, answer, &e);
-    if (rc == 0 && l->records)
+    if (rc == 0 && l->kind == RECORD)
         crash_point(billing_recorded);
-    if (rc == 0 && !l->records)
+    if (rc == 0 && l->kind == RESERVE)
         crash_point(billing_reserved);
     for (int i = 0; i < n && rc == 0; i++)
         finish(jobs[i], 0, status, json_array_get(results, (size_t)i), NULL);
@@ -214,7 +214,7 @@ static void run_group(struct worker_of *w, const struct lane *l, struct job **jo
     void *users[GROUP];
     for (int i = 0; i < n; i++)
         users[i] = jobs[i]->user;
-    if (l->records && w->client->config.before_record) {
+    if (l->kind == RECORD && w->client->config.before_record) {
         int rc = w->client->config.before_record(w->client->config.ctx, users, n, &e);
         if (rc != 0) {
             finish_all(jobs, n, rc, &e);
@@ -274,7 +274,7 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-static int enqueue(struct chain_client *c, int lane, struct job *j, struct err *e)
+static int enqueue(struct chain_client *c, enum lane_kind lane, struct job *j, struct err *e)
 {
     struct lane *l = &c->lanes[lane];
     pthread_mutex_lock(&c->lock);
@@ -295,7 +295,7 @@ static int enqueue(struct chain_client *c, int lane, struct job *j, struct err *
     return rc;
 }
 
-static int enqueue_item(struct chain_client *c, int lane, json_t *item, chain_done done, void *user, struct err *e)
+static int enqueue_item(struct chain_client *c, enum lane_kind lane, json_t *item, chain_done done, void *user, struct err *e)
 {
     struct job *j = item ? malloc(sizeof *j) : NULL;
     if (!j) {
@@ -314,6 +314,11 @@ int chain_reserve(struct chain_client *c, json_t *item, chain_done done, void *u
 int chain_record(struct chain_client *c, json_t *item, chain_done done, void *user, struct err *e)
 {
     return enqueue_item(c, RECORD, item, done, user, e);
+}
+
+int chain_statement(struct chain_client *c, json_t *item, chain_done done, void *user, struct err *e)
+{
+    return enqueue_item(c, STATEMENT, item, done, user, e);
 }
 
 static int enqueue_query(struct chain_client *c, const char *method, const char *path, bool bytes, chain_done done,
@@ -346,7 +351,7 @@ int chain_query_bytes(struct chain_client *c, const char *path, chain_done done,
 
 int chain_client_open(const struct chain_config *config, struct chain_client **out, struct err *e)
 {
-    static const int lane_of[THREADS] = {RESERVE, RECORD, QUERY, QUERY};
+    static const enum lane_kind lane_of[THREADS] = {RESERVE, RECORD, STATEMENT, QUERY, QUERY};
     *out = NULL;
     struct chain_client *c = calloc(1, sizeof *c);
     if (!c)
@@ -354,8 +359,10 @@ int chain_client_open(const struct chain_config *config, struct chain_client **o
     c->config = *config;
     c->config.timeout_ms = config->timeout_ms ? config->timeout_ms : 10000;
     c->config.record_s = config->record_s ? config->record_s : 30;
-    c->lanes[RESERVE] = (struct lane){.path = "/v1/reservations", .list = "reservations"};
-    c->lanes[RECORD] = (struct lane){.path = "/v1/receipts", .list = "receipts", .records = true};
+    c->lanes[RESERVE] = (struct lane){RESERVE, .path = "/v1/reservations", .list = "reservations"};
+    c->lanes[RECORD] = (struct lane){RECORD, .path = "/v1/receipts", .list = "receipts"};
+    c->lanes[STATEMENT] = (struct lane){STATEMENT, .path = "/v1/statements", .list = "statements"};
+    c->lanes[QUERY] = (struct lane){.kind = QUERY};
     pthread_mutex_init(&c->lock, NULL);
     pthread_cond_init(&c->work, NULL);
     for (int i = 0; i < THREADS; i++) {

@@ -1,13 +1,13 @@
 /* Client of chainlited: HTTP over its Unix socket (docs/protocol.md §9), on threads of its own.
  *
- *   any thread ──chain_reserve, chain_record, chain_query──► lane's queue ──► lane's thread ──POST──► chainlited
+ *   any thread ──chain_reserve, …_record, …_statement, …_query──► lane's queue ──► lane's thread ──POST──► chainlited
  *                                              done(user, …) ◄──────────────────┘
  *
- * Three lanes, so that no kind of work waits behind another: reservations and records go in groups of what waits, at
- * most 256 per POST; queries one by one on two threads. A reservation is tried once: a chainlited that is away refuses
- * it at once. A record is tried again until record_s have passed, because repeating it is harmless and giving up costs
- * the answer. `done` is called exactly once for every accepted job, on the lane's thread, without a lock held; it must
- * not block. */
+ * Four lanes, so that no kind of work waits behind another: reservations, records and statements go in groups of what
+ * waits, at most 256 per POST; queries one by one on two threads. A reservation is tried once: a chainlited that is
+ * away refuses it at once. A record is tried again until record_s have passed, because repeating it is harmless and
+ * giving up costs the answer; so is a statement, where giving up costs a share. `done` is called exactly once for every
+ * accepted job, on the lane's thread, without a lock held; it must not block. */
 #ifndef OPENLORA_BILLING_CHAIN_CLIENT_H
 #define OPENLORA_BILLING_CHAIN_CLIENT_H
 
@@ -42,7 +42,10 @@ int chain_reserve(struct chain_client *, json_t *item, chain_done, void *user, s
     __attribute__((warn_unused_result));
 int chain_record(struct chain_client *, json_t *item, chain_done, void *user, struct err *)
     __attribute__((warn_unused_result));
-/* path with its query. `done` may be NULL: nobody wants the answer. */
+/* An answer's gradient units, as bill_gradients_json makes them; the result's code says if they came too late. */
+int chain_statement(struct chain_client *, json_t *item, chain_done, void *user, struct err *)
+    __attribute__((warn_unused_result));
+/* path with its query, such as "/v1/contributors/0x…?limit=50". `done` may be NULL: nobody wants the answer. */
 int chain_query(struct chain_client *, const char *method, const char *path, chain_done, void *user, struct err *)
     __attribute__((warn_unused_result));
 /* GET of what is handed on unread: the body of a 200 comes as one JSON string of its bytes, UTF-8 or not. */

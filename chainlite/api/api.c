@@ -3,6 +3,7 @@
 
 #include "chainlite/settle/crash_points.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 const struct http_route api_routes[] = {
@@ -14,6 +15,8 @@ const struct http_route api_routes[] = {
     {"POST", "/v1/receipts", api_post_receipts},
     {"GET", "/v1/receipts", api_get_receipts},
     {"GET", "/v1/receipts/{}", api_get_receipt},
+    {"POST", "/v1/statements", api_post_statements},
+    {"GET", "/v1/contributors/{}", api_get_contributor},
     {"GET", "/v1/payers/{}", api_get_payer},
     {"GET", "/v1/pending", api_get_pending},
     {"POST", "/v1/retry", api_post_retry},
@@ -90,6 +93,70 @@ void api_failed(struct http_request *r, const struct err *e)
         api_error(r, 400, "invalid", e->message);
     else
         api_error(r, 500, err_name(e->code), e->message);
+}
+
+bool api_read_place(const char *text, uint64_t *epoch, uint64_t *sequence)
+{
+    char *end;
+    *epoch = strtoull(text, &end, 10);
+    if (end == text || *end != '.')
+        return false;
+    text = end + 1;
+    *sequence = strtoull(text, &end, 10);
+    return end != text && !*end;
+}
+
+bool api_read_limit(struct http_request *r, uint64_t *limit)
+{
+    enum { DEFAULT_LIMIT = 50, MAX_LIMIT = 500 };
+    const char *most = http_request_query(r, "limit");
+    char *end;
+    *limit = DEFAULT_LIMIT;
+    if (most)
+        *limit = strtoull(most, &end, 10);
+    if ((most && (end == most || *end)) || *limit < 1 || *limit > MAX_LIMIT) {
+        api_error(r, 400, "invalid", "limit is a number from 1 to 500");
+        return false;
+    }
+    return true;
+}
+
+bool api_read_body(struct http_request *r, const struct schema *schema, void *out)
+{
+    struct err e = {0};
+    size_t n;
+    const char *body = http_request_body(r, &n);
+    if (notation_parse(schema, body, n, out, &e) == 0)
+        return true;
+    api_failed(r, &e);
+    return false;
+}
+
+void api_answer_results(struct http_request *r, const struct schema *schema, void *items, struct buf *b, int rc,
+                        const struct err *e)
+{
+    schema_free(schema, items);
+    if (rc == 0) {
+        buf_add_str(b, "]}");
+        api_answer(r, 200, b);
+        return;
+    }
+    buf_deinit(b);
+    api_failed(r, e);
+}
+
+void api_put_result(struct buf *b, size_t i, const uint8_t receipt_id[32], const char *code, const char *message)
+{
+    buf_add_str(b, i ? ",{\"receipt_id\":" : "{\"receipt_id\":");
+    put_hex(b, receipt_id, 32);
+    if (!code) {
+        buf_add_str(b, ",\"ok\":true");
+        return;
+    }
+    buf_add_str(b, ",\"ok\":false,\"code\":");
+    put_text(b, code);
+    buf_add_str(b, ",\"message\":");
+    put_text(b, message);
 }
 
 const char *receipt_state(struct api *a, const struct proof *p, struct outbox_batch *batch, bool *has_batch)

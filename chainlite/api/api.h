@@ -7,6 +7,7 @@
 #include "chainlite/json/chain_file.h"
 #include "chainlite/json/values.h"
 #include "chainlite/settle/recorder.h"
+#include "chainlite/settle/statements.h"
 #include "http/server.h"
 
 #include <jansson.h>
@@ -26,6 +27,7 @@ struct api_lane {
 struct api {
     struct recorder *recorder;
     struct outbox *outbox;
+    struct statements *statements;
     const struct keystore *keys;
     const struct chain_file *chain;
     const char *catalog_path; /* read by POST /v1/reload */
@@ -46,6 +48,16 @@ void api_answer(struct http_request *, int status, struct buf *json); /* takes t
 void api_answer_json(struct http_request *, int status, json_t *owned); /* NULL: no memory */
 void api_error(struct http_request *, int status, const char *code, const char *message);
 void api_failed(struct http_request *, const struct err *); /* a library's error */
+/* "EPOCH.SEQUENCE", as `next` of a page is written. */
+bool api_read_place(const char *text, uint64_t *epoch, uint64_t *sequence);
+bool api_read_limit(struct http_request *, uint64_t *limit); /* ?limit=; false: answered with what is wrong */
+/* The request's body by the schema; false: answered with what is wrong. */
+bool api_read_body(struct http_request *, const struct schema *, void *out);
+/* For a request of items: the beginning of item i's result, whose it is and, if it was refused, why; and the end of the
+ * answer that begins with {"results":[ (or why there are none), which releases the items. */
+void api_put_result(struct buf *, size_t i, const uint8_t receipt_id[32], const char *code, const char *message);
+void api_answer_results(struct http_request *, const struct schema *, void *items, struct buf *, int rc,
+                        const struct err *);
 /* recorded, batched, unsafe, safe, anchored or dead; batch (may be NULL) with *has_batch. */
 const char *receipt_state(struct api *, const struct proof *, struct outbox_batch *batch, bool *has_batch);
 
@@ -54,6 +66,8 @@ void api_delete_reservation(void *app, struct http_request *);
 void api_post_receipts(void *app, struct http_request *);
 void api_get_receipt(void *app, struct http_request *);
 void api_get_receipts(void *app, struct http_request *);
+void api_post_statements(void *app, struct http_request *);
+void api_get_contributor(void *app, struct http_request *);
 void api_get_payer(void *app, struct http_request *);
 void api_get_status(void *app, struct http_request *);
 void api_get_readiness(void *app, struct http_request *);

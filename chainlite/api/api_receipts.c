@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ANSWER_MAX_BYTES = 8 << 20, DEFAULT_LIMIT = 50, MAX_LIMIT = 500, MAX_SCANNED = 20000 };
+enum { ANSWER_MAX_BYTES = 8 << 20, MAX_SCANNED = 20000 };
 
 static bool is_zero(const uint8_t bytes[32])
 {
@@ -66,6 +66,41 @@ static bool put_rows(struct api *a, struct buf *b, const struct proof *p)
     return whole;
 }
 
+/* "attribution": null without a policy. false: a row of it is lost. Lists are moved into the bundle's struct, one free. */
+static bool put_attribution(struct api *a, struct buf *b, const struct proof *p)
+{
+    struct bundle_attribution out = {0};
+    struct outbox_attribution said;
+    struct signed_statement s;
+    buf_add_str(b, ",\"attribution\":");
+    if (is_zero(p->attribution_policy)) {
+        buf_add_str(b, "null");
+        return true;
+    }
+    const struct catalogued_version *policy =
+        chain_catalog_version(recorder_catalog_lock(a->recorder), p->attribution_policy);
+    bool whole = policy && outbox_attribution(a->outbox, p->epoch, p->sequence, &said, NULL) == 0;
+    if (whole) {
+        out.policy = policy->row;
+        out.spans = said.spans;
+        said.spans = (struct list){0};
+        schema_free(&outbox_attribution_schema, &said);
+    }
+    recorder_catalog_unlock(a->recorder);
+    if (whole && outbox_statement(a->outbox, p->epoch, p->sequence, &s, NULL) == 0) {
+        out.has_statement = out.has_signature = true;
+        out.statement = s.statement;
+        out.shares = s.shares;
+        memcpy(out.signature.at, s.signature, SIGNATURE_BYTES);
+    }
+    if (whole)
+        notation_write(&bundle_attribution_schema, &out, b);
+    else
+        buf_add_str(b, "null");
+    schema_free(&bundle_attribution_schema, &out);
+    return whole;
+}
+
 /* The bundle of docs/protocol.md §10 without what only openlorad knows: salt, hashes of body and texts. */
 static void put_bundle(struct api *a, struct buf *b, const struct outbox_receipt *r)
 {
@@ -79,6 +114,7 @@ static void put_bundle(struct api *a, struct buf *b, const struct outbox_receipt
     buf_add_str(b, ",\"voucher\":");
     notation_write(&signed_voucher_schema, &r->voucher, b);
     bool whole = put_rows(a, b, &r->proof);
+    whole = put_attribution(a, b, &r->proof) && whole;
     buf_add_str(b, ",\"settlement\":");
     size_t before = b->len;
     if (!has_batch || batch.state < BATCH_UNSAFE || batch.state > BATCH_ANCHORED || !a->lane.settlement ||
@@ -187,35 +223,16 @@ static int list_reservation(void *user, const struct outbox_reservation *row)
     return l->n >= l->limit;
 }
 
-/* "EPOCH.SEQUENCE" */
-static bool read_place(const char *text, uint64_t *epoch, uint64_t *sequence)
-{
-    char *end;
-    *epoch = strtoull(text, &end, 10);
-    if (end == text || *end != '.')
-        return false;
-    text = end + 1;
-    *sequence = strtoull(text, &end, 10);
-    return end != text && !*end;
-}
-
 static bool read_query(struct http_request *r, struct listing *l, uint8_t payer[ADDRESS_BYTES])
 {
-    const char *limit = http_request_query(r, "limit"), *after = http_request_query(r, "after"),
-               *who = http_request_query(r, "payer");
-    char *end;
+    const char *after = http_request_query(r, "after"), *who = http_request_query(r, "payer");
     l->epoch = l->sequence = UINT64_MAX;
-    l->limit = DEFAULT_LIMIT;
     l->tenant = http_request_query(r, "tenant");
     l->state = http_request_query(r, "state");
     l->reserved = l->state && strcmp(l->state, "reserved") == 0;
-    if (limit)
-        l->limit = strtoull(limit, &end, 10);
-    if ((limit && (end == limit || *end)) || l->limit < 1 || l->limit > MAX_LIMIT) {
-        api_error(r, 400, "invalid", "limit is a number from 1 to 500");
+    if (!api_read_limit(r, &l->limit))
         return false;
-    }
-    if (after && !(l->reserved ? hex_decode(after, l->after, 32) : read_place(after, &l->epoch, &l->sequence))) {
+    if (after && !(l->reserved ? hex_decode(after, l->after, 32) : api_read_place(after, &l->epoch, &l->sequence))) {
         api_error(r, 400, "invalid", "after is the `next` of a page");
         return false;
     }

@@ -25,6 +25,14 @@ static const struct field reserve_fields[] = {
 };
 static const struct schema reserve_schema = SCHEMA("reservation", reserve_request, reserve_fields);
 
+static const struct field attribution_fields[] = {
+    FIELD(record_attribution, HASH, "policy", policy),
+    FIELD(record_attribution, U32, "answer_tokens", answer_tokens),
+    FIELD(record_attribution, U32, "open_tokens", open_tokens),
+    FIELD_MANY(record_attribution, "spans", spans, &span_schema, RECEIPT_MAX_SPANS),
+};
+static const struct schema attribution_schema = SCHEMA("attribution", record_attribution, attribution_fields);
+
 static const struct field record_fields[] = {
     FIELD(record_request, HASH, "receipt_id", receipt_id),
     FIELD(record_request, U8, "status", status),
@@ -39,8 +47,7 @@ static const struct field record_fields[] = {
     FIELD(record_request, U32, "cached_tokens", cached_tokens),
     FIELD(record_request, U32, "output_tokens", output_tokens),
     FIELD(record_request, I32, "mean_logprob_micro", mean_logprob_micro),
-    FIELD(record_request, HASH, "span_root", span_root),
-    FIELD(record_request, HASH, "attribution_policy", attribution_policy),
+    FIELD_NULLABLE(record_request, "attribution", attribution, has_attribution, &attribution_schema),
 };
 static const struct schema record_schema = SCHEMA("receipt", record_request, record_fields);
 
@@ -54,47 +61,6 @@ static const struct field receipts_fields[] = {FIELD_MANY(items, "receipts", lis
 static const struct schema receipts_schema = SCHEMA("request", items, receipts_fields);
 
 enum { ANSWER_MAX_BYTES = 4 << 20 };
-
-/* False: answered with what is wrong. */
-static bool read_items(struct http_request *r, const struct schema *schema, struct items *out)
-{
-    struct err e = {0};
-    size_t n;
-    const char *body = http_request_body(r, &n);
-    if (notation_parse(schema, body, n, out, &e) == 0)
-        return true;
-    api_failed(r, &e);
-    return false;
-}
-
-/* Answers with the results, or with why there are none; releases the items. */
-static void answer_results(struct http_request *r, const struct schema *schema, struct items *items, struct buf *b, int rc,
-                           const struct err *e)
-{
-    schema_free(schema, items);
-    if (rc == 0) {
-        buf_add_str(b, "]}");
-        api_answer(r, 200, b);
-        return;
-    }
-    buf_deinit(b);
-    api_failed(r, e);
-}
-
-/* The beginning of any item's result: whose it is and, if it was refused, why. */
-static void put_result(struct buf *b, size_t i, const uint8_t receipt_id[32], const char *code, const char *message)
-{
-    buf_add_str(b, i ? ",{\"receipt_id\":" : "{\"receipt_id\":");
-    put_hex(b, receipt_id, 32);
-    if (!code) {
-        buf_add_str(b, ",\"ok\":true");
-        return;
-    }
-    buf_add_str(b, ",\"ok\":false,\"code\":");
-    put_text(b, code);
-    buf_add_str(b, ",\"message\":");
-    put_text(b, message);
-}
 
 /* ---- reservations */
 
@@ -134,20 +100,20 @@ void api_post_reservations(void *app, struct http_request *r)
     struct reserve_result results[RECORDER_MAX_ITEMS];
     struct err e = {0};
     struct buf b;
-    if (!read_items(r, &reservations_schema, &items))
+    if (!api_read_body(r, &reservations_schema, &items))
         return;
     const struct reserve_request *q = items.list.at;
     int rc = recorder_reserve(a->recorder, q, results, items.list.n, &e);
     buf_init(&b, ANSWER_MAX_BYTES);
     buf_add_str(&b, "{\"results\":[");
     for (size_t i = 0; rc == 0 && i < items.list.n; i++) {
-        put_result(&b, i, q[i].receipt_id, results[i].code, results[i].message);
+        api_put_result(&b, i, q[i].receipt_id, results[i].code, results[i].message);
         if (results[i].code)
             put_shortfall(&b, &results[i]);
         else
             put_promise(&b, &results[i]);
     }
-    answer_results(r, &reservations_schema, &items, &b, rc, &e);
+    api_answer_results(r, &reservations_schema, &items, &b, rc, &e);
 }
 
 void api_delete_reservation(void *app, struct http_request *r)
@@ -173,7 +139,7 @@ void api_post_receipts(void *app, struct http_request *r)
     struct items items;
     struct err e = {0};
     struct buf b;
-    if (!read_items(r, &receipts_schema, &items))
+    if (!api_read_body(r, &receipts_schema, &items))
         return;
     const struct record_request *q = items.list.at;
     struct record_result *results = calloc(items.list.n + 1, sizeof *results);
@@ -182,7 +148,7 @@ void api_post_receipts(void *app, struct http_request *r)
     buf_init(&b, ANSWER_MAX_BYTES);
     buf_add_str(&b, "{\"results\":[");
     for (size_t i = 0; rc == 0 && i < items.list.n; i++) {
-        put_result(&b, i, q[i].receipt_id, results[i].code, results[i].message);
+        api_put_result(&b, i, q[i].receipt_id, results[i].code, results[i].message);
         if (!results[i].code) {
             buf_add_str(&b, ",\"proof\":");
             notation_write(&proof_schema, &results[i].proof, &b);
@@ -192,7 +158,7 @@ void api_post_receipts(void *app, struct http_request *r)
         buf_add_char(&b, '}');
     }
     free(results);
-    answer_results(r, &receipts_schema, &items, &b, rc, &e);
+    api_answer_results(r, &receipts_schema, &items, &b, rc, &e);
 }
 
 void api_post_reload(void *app, struct http_request *r)

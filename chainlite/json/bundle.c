@@ -42,6 +42,25 @@ static const struct field settlement_fields[] = {
 };
 const struct schema bundle_settlement_schema = SCHEMA("settlement", bundle_settlement, settlement_fields);
 
+static const struct field signed_statement_fields[] = {
+    FIELD_NESTED(signed_statement, "statement", statement, &attribution_statement_schema),
+    FIELD(signed_statement, SIGNATURE, "signature", signature),
+    FIELD_MANY(signed_statement, "shares", shares, &share_schema, RECEIPT_MAX_SHARES),
+};
+const struct schema signed_statement_schema = SCHEMA("statement", signed_statement, signed_statement_fields);
+
+static const struct field signature_fields[] = {FIELD(signature, SIGNATURE, "signature", at)};
+static const struct schema signature_schema = SCHEMA_AS(BARE, "signature", signature, signature_fields);
+
+static const struct field attribution_fields[] = {
+    FIELD_NESTED(bundle_attribution, "policy", policy, &version_schema),
+    FIELD_MANY(bundle_attribution, "spans", spans, &span_schema, RECEIPT_MAX_SPANS),
+    FIELD_NULLABLE(bundle_attribution, "statement", statement, has_statement, &attribution_statement_schema),
+    FIELD_NULLABLE(bundle_attribution, "signature", signature, has_signature, &signature_schema),
+    FIELD_MANY(bundle_attribution, "shares", shares, &share_schema, RECEIPT_MAX_SHARES),
+};
+const struct schema bundle_attribution_schema = SCHEMA("attribution", bundle_attribution, attribution_fields);
+
 static const struct field bundle_fields[] = {
     FIELD_BOUNDED(bundle, VERSION, "version", version, BUNDLE_VERSION),
     FIELD(bundle, U64, "chain_id", chain_id),
@@ -53,6 +72,7 @@ static const struct field bundle_fields[] = {
     FIELD_NULLABLE(bundle, "voucher", voucher, has_voucher, &signed_voucher_schema),
     FIELD_NESTED(bundle, "rows", rows, &rows_schema),
     FIELD_MANY(bundle, "parts", parts, &part_schema, MAX_PARTS_PER_RECEIPT),
+    FIELD_NULLABLE(bundle, "attribution", attribution, has_attribution, &bundle_attribution_schema),
     FIELD_NULLABLE(bundle, "settlement", settlement, has_settlement, &bundle_settlement_schema),
     FIELD(bundle, OPEN, "informative", informative),
 };
@@ -80,6 +100,7 @@ static const struct field body_fields[] = {
     FIELD_MANY(body, "credits", credits, &credit_schema, BODY_MAX_POSTINGS),
     FIELD_NESTED(body, "rows", rows, &body_rows_schema),
     FIELD_MANY(body, "vouchers", vouchers, &signed_voucher_schema, BODY_MAX_RECEIPTS),
+    FIELD_MANY(body, "statements", statements, &signed_statement_schema, BODY_MAX_RECEIPTS),
 };
 const struct schema body_schema = SCHEMA("body", body, body_fields);
 

@@ -4,6 +4,7 @@
 #define OPENLORA_JSON_BUNDLE_H
 
 #include "chainlite/core/batch.h"
+#include "chainlite/core/statement.h"
 #include "chainlite/json/notation.h"
 
 enum {
@@ -14,7 +15,7 @@ enum {
     BUNDLE_MAX_NODES = 65,          /* of a Merkle-Patricia proof */
     BUNDLE_MAX_NODE_BYTES = 1024,   /* a branch has 532 */
     BODY_MAX_RECEIPTS = 65536,
-    BODY_MAX_POSTINGS = BODY_MAX_RECEIPTS * MAX_PARTS_PER_RECEIPT,
+    BODY_MAX_POSTINGS = BODY_MAX_RECEIPTS * (MAX_PARTS_PER_RECEIPT + 1 + RECEIPT_MAX_SHARES),
     BODY_MAX_ROWS = 65536,
 };
 
@@ -57,6 +58,27 @@ struct bundle_settlement {
     struct list account_proof, storage_proof; /* struct node_element, root first */
 };
 
+struct signed_statement {
+    struct attribution_statement statement;
+    uint8_t signature[SIGNATURE_BYTES];
+    struct list shares; /* struct share: all leaves behind the statement's sharesRoot */
+};
+extern const struct schema signed_statement_schema;
+
+struct signature { /* where one may be missing */
+    uint8_t at[SIGNATURE_BYTES];
+};
+
+struct bundle_attribution {
+    struct row_version policy;
+    struct list spans; /* struct receipt_span */
+    bool has_statement, has_signature; /* both or neither: not before the batch after the receipt's is closed */
+    struct attribution_statement statement;
+    struct signature signature;
+    struct list shares; /* struct share; none without a statement */
+};
+extern const struct schema bundle_attribution_schema;
+
 struct bundle {
     uint8_t version; /* BUNDLE_VERSION */
     uint64_t chain_id;
@@ -69,6 +91,8 @@ struct bundle {
     struct signed_voucher voucher;
     struct bundle_rows rows;
     struct list parts; /* struct part, by role: what the receipt pays if it settles */
+    bool has_attribution; /* as the proof has a policy */
+    struct bundle_attribution attribution;
     bool has_settlement;
     struct bundle_settlement settlement;
     json_t *informative; /* an object; nothing in it is checked */
@@ -93,6 +117,7 @@ struct body { /* the batch's submitted_at and body_hash are not part of it: 0 af
     struct list credits;  /* struct credit */
     struct body_rows rows;
     struct list vouchers; /* struct signed_voucher */
+    struct list statements; /* struct signed_statement, of the receipts of the batch before that have a policy */
 };
 extern const struct schema body_schema, body_receipt_schema;
 

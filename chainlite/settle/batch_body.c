@@ -24,7 +24,7 @@ struct body_writer {
     int fd;
     struct sha256 hash;
     struct buf piece; /* not yet written */
-    const struct outbox_batch *batch;
+    const struct outbox_batch *batch, *previous;
     struct id_set versions, prices, splits, digests;
     bool first; /* of the list being written */
     struct err *err;
@@ -95,7 +95,8 @@ static int put_receipt(void *user, const struct outbox_receipt *r)
     bool fresh;
     if (!remember(&w->versions, p->model_version, &fresh) || !remember(&w->prices, p->price_id, &fresh) ||
         !remember(&w->splits, p->split_id, &fresh) ||
-        (memcmp(p->adapter_version, none, 32) != 0 && !remember(&w->versions, p->adapter_version, &fresh)))
+        (memcmp(p->adapter_version, none, 32) != 0 && !remember(&w->versions, p->adapter_version, &fresh)) ||
+        (memcmp(p->attribution_policy, none, 32) != 0 && !remember(&w->versions, p->attribution_policy, &fresh)))
         return err_set(w->err, OL_ENOMEM, "body", "no memory for the rows of a body");
     return put_element(w, &body_receipt_schema, &element);
 }
@@ -110,6 +111,20 @@ static int put_voucher(void *user, const struct outbox_receipt *r)
     if (!remember(&w->digests, r->proof.voucher_digest, &fresh))
         return err_set(w->err, OL_ENOMEM, "body", "no memory for the vouchers of a body");
     return fresh ? put_element(w, &signed_voucher_schema, &element) : 0;
+}
+
+static int put_statement(void *user, const struct signed_statement *s)
+{
+    return put_element(user, &signed_statement_schema, s);
+}
+
+/* Of the receipts whose data parts this batch posts, whether they settled or not. */
+static int put_statements(struct body_writer *w, struct outbox *outbox)
+{
+    const struct batch *b = w->previous ? &w->previous->batch : NULL;
+    open_list(w, "],\"statements\":[");
+    return b ? outbox_statements(outbox, b->epoch, b->first_sequence, b->first_sequence + b->count, put_statement, w, w->err)
+             : 0;
 }
 
 static int put_rows(struct body_writer *w, const struct row_source *rows)
@@ -155,6 +170,8 @@ static int put_body(struct body_writer *w, struct outbox *outbox, const struct r
     open_list(w, "]},\"vouchers\":[");
     if (!rc)
         rc = outbox_receipts(outbox, b->epoch, b->first_sequence, b->count, put_voucher, w, w->err);
+    if (!rc)
+        rc = put_statements(w, outbox);
     put(w, "]}");
     return rc ? rc : flush_piece(w);
 }
@@ -189,11 +206,11 @@ static int give_name(struct body_writer *w, const char *folder, const char *temp
 }
 
 int batch_body_write(const char *folder, struct outbox *outbox, const struct row_source *rows,
-                     const struct outbox_batch *batch, const struct batch_trees *trees, uint8_t body_hash[32],
-                     struct err *e)
+                     const struct outbox_batch *batch, const struct outbox_batch *previous,
+                     const struct batch_trees *trees, uint8_t body_hash[32], struct err *e)
 {
     struct err local = {0};
-    struct body_writer w = {.batch = batch, .err = e ? e : &local};
+    struct body_writer w = {.batch = batch, .previous = previous, .err = e ? e : &local};
     char temporary[BODY_PATH_BYTES];
     if (mkdir(folder, 0755) && errno != EEXIST)
         return err_set(e, OL_EIO, "body", "making %s: %s", folder, strerror(errno));

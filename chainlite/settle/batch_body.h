@@ -6,9 +6,10 @@
 #include "base/buf.h"
 #include "chainlite/settle/batch_trees.h"
 
-/* batch: its header is whole but for submitted_at and body_hash, which the body does not have. body_hash: out. */
+/* batch: its header is whole but for submitted_at and body_hash, which the body does not have. previous: the batch before
+ * if it is of the same epoch, else NULL: the statements of its receipts are listed. body_hash: out. */
 int batch_body_write(const char *folder, struct outbox *, const struct row_source *, const struct outbox_batch *batch,
-                     const struct batch_trees *, uint8_t body_hash[32], struct err *)
+                     const struct outbox_batch *previous, const struct batch_trees *, uint8_t body_hash[32], struct err *)
     __attribute__((warn_unused_result));
 
 /* Path of a body; returns out. */

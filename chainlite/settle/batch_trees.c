@@ -5,6 +5,7 @@
 #include <string.h>
 
 struct building {
+    struct outbox *outbox;
     const struct row_source *rows;
     const struct outbox_batch *batch; /* whose receipts are being scanned */
     struct batch_trees *trees;
@@ -40,6 +41,51 @@ static int parts_of_receipt(const struct building *b, const struct proof *p, str
     return rc ? err_prefix(b->err, "receipt %llu", (unsigned long long)p->sequence) : 0;
 }
 
+/* Room for n more postings. */
+static int make_room(struct batch_trees *t, size_t n, struct err *e)
+{
+    if (t->room - t->n_postings >= n)
+        return 0;
+    size_t room = 2 * t->room + n;
+    void *grown = realloc(t->posting, room * sizeof *t->posting);
+    if (!grown)
+        return err_set(e, OL_ENOMEM, "batch", "no memory for %zu postings", room);
+    t->posting = grown;
+    t->room = room;
+    return 0;
+}
+
+static int add_posting(struct batch_trees *t, const struct part *part, uint64_t sequence, struct err *e)
+{
+    int rc = make_room(t, 1, e);
+    if (rc)
+        return rc;
+    struct posting *posting = &t->posting[t->n_postings++];
+    memcpy(posting->beneficiary, part->beneficiary, ADDRESS_BYTES);
+    posting->sequence = sequence;
+    posting->role = part->role;
+    posting->amount_wei = part->amount_wei;
+    return 0;
+}
+
+/* The data part of a receipt of the batch before. */
+static int add_data(const struct building *b, const struct proof *p, const struct part *data)
+{
+    struct batch_trees *t = b->trees;
+    struct signed_statement s;
+    if (memcmp(p->attribution_policy, no_id, sizeof no_id) == 0)
+        return add_posting(t, data, p->sequence, b->err);
+    int rc = outbox_statement(b->outbox, p->epoch, p->sequence, &s, b->err);
+    if (rc)
+        return err_prefix(b->err, "the statement of receipt %llu", (unsigned long long)p->sequence);
+    rc = make_room(t, s.shares.n + 1, b->err);
+    if (!rc)
+        t->n_postings += shares_postings(s.shares.at, s.shares.n, data->amount_wei, data->beneficiary, p->sequence,
+                                         &t->posting[t->n_postings]);
+    schema_free(&signed_statement_schema, &s);
+    return rc;
+}
+
 static int add_receipt(void *user, const struct outbox_receipt *r)
 {
     struct building *b = user;
@@ -61,19 +107,14 @@ static int add_receipt(void *user, const struct outbox_receipt *r)
     int n = 0, rc = parts_of_receipt(b, p, parts, &n);
     if (rc)
         return rc;
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < n && !rc; i++) {
         bool data = parts[i].role == ROLE_DATA;
         if (data && !b->data_only && !wei_add(t->pending_wei, parts[i].amount_wei, &t->pending_wei))
             return err_set(b->err, OL_ELIMIT, "batch", "the pending total exceeds 128 bits");
-        if (data != b->data_only)
-            continue;
-        struct posting *posting = &t->posting[t->n_postings++];
-        memcpy(posting->beneficiary, parts[i].beneficiary, ADDRESS_BYTES);
-        posting->sequence = p->sequence;
-        posting->role = (uint8_t)parts[i].role;
-        posting->amount_wei = parts[i].amount_wei;
+        if (data == b->data_only)
+            rc = data ? add_data(b, p, &parts[i]) : add_posting(t, &parts[i], p->sequence, b->err);
     }
-    return 0;
+    return rc;
 }
 
 static int scan(struct outbox *outbox, struct building *b, const struct outbox_batch *batch, bool data_only)
@@ -126,12 +167,12 @@ static int build_trees(struct batch_trees *t, struct err *e)
     return rc;
 }
 
-/* Room for the most that can come: every receipt with all its parts, and the data parts of the batch before. */
+/* Room for every receipt with all its parts, and the data parts of the batch before; shares make their own. */
 static bool reserve(struct batch_trees *t, size_t count, size_t previous)
 {
-    size_t postings = count * MAX_PARTS_PER_RECEIPT + previous;
+    t->room = count * MAX_PARTS_PER_RECEIPT + previous + 1;
     t->receipts = calloc(sumtree_nodes(count) + 1, sizeof *t->receipts);
-    t->posting = calloc(postings + 1, sizeof *t->posting);
+    t->posting = calloc(t->room, sizeof *t->posting);
     return t->receipts && t->posting;
 }
 
@@ -140,7 +181,7 @@ int batch_trees_build(struct outbox *outbox, const struct row_source *rows, cons
                       struct err *e)
 {
     struct err local = {0};
-    struct building b = {.rows = rows, .trees = out, .err = e ? e : &local};
+    struct building b = {.outbox = outbox, .rows = rows, .trees = out, .err = e ? e : &local};
     *out = (struct batch_trees){0};
     int rc = 0;
     if (!reserve(out, batch->batch.count, previous ? previous->batch.count : 0))

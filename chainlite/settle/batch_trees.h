@@ -1,15 +1,15 @@
 /* The three trees of a batch (docs/protocol.md §4, §5) from what the outbox holds.
  *
  * - Receipts settle their fee, or 0 where the batch's `unsettled` bit says so; postings are the parts of what settled.
- * - Policy 0: the data part of a receipt waits in `pending` in its own batch and is posted to the split's unattributed
- *   pool in the node's next batch of the epoch.
+ * - The data part of a receipt waits in `pending` in its own batch and is posted in the node's next batch of the epoch: with
+ *   policy 0 to the split's unattributed pool, else to the shares of its statement, which was written with that batch.
  * - Credits are those of the batch before plus this batch's postings; the first batch of an epoch starts at 0.
  *
  * The same inputs give the same trees at any time: paths for a bundle are made from trees built again. */
 #ifndef OPENLORA_SETTLE_BATCH_TREES_H
 #define OPENLORA_SETTLE_BATCH_TREES_H
 
-#include "chainlite/settle/outbox.h"
+#include "chainlite/settle/outbox_attribution.h"
 
 /* Where rows are found by id; OL_ENOTFOUND names what is missing. Rows of receipts must stay findable after they are
  * no longer offered. */
@@ -29,6 +29,7 @@ struct credits { /* strictly by beneficiary; owned */
 
 struct batch_trees {
     size_t n_receipts, n_postings, n_credits;
+    size_t room; /* of postings, in posting */
     struct sumnode *receipts; /* nodes of all levels (sumtree_build) */
     struct posting *posting;
     struct sumnode *postings;

@@ -14,7 +14,9 @@
     X(recorder_signed, "proofs are signed, nothing is written")                                                        \
     X(recorder_receipt_durable, "receipts are on disk, the answer is not sent")                                        \
     X(recorder_ended, "a reservation is ended on disk, the answer is not sent")                                        \
-    X(lane_closed, "a batch is closed on disk")                                                                        \
+    X(statements_gradients, "gradients are on disk, the answer is not sent")                                           \
+    X(statements_made, "statements of the batch before are signed, nothing is written")                                \
+    X(lane_closed, "a batch is closed on disk, the statements of the one before with it")                              \
     X(lane_planned, "a batch's claims are planned on disk, none is signed")                                            \
     X(lane_stored, "a transaction is on disk, not sent")                                                               \
     X(lane_sent, "a transaction was handed to the endpoints")                                                          \

@@ -203,6 +203,7 @@ static void set_defaults(struct lane_config *c)
 
 int lane_open(const struct lane_config *config, struct outbox *outbox, struct lane **out, struct err *e)
 {
+    CHECK(config->statements);
     struct lane *l = calloc(1, sizeof *l);
     if (!l)
         return err_set(e, OL_ENOMEM, "lane", "no memory for the lane");

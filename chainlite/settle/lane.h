@@ -28,6 +28,7 @@
 #include "chainlite/core/tx.h"
 #include "chainlite/rpc/sender.h"
 #include "chainlite/settle/batch_trees.h"
+#include "chainlite/settle/statements.h"
 
 #include <jansson.h>
 
@@ -46,6 +47,7 @@ struct lane_config { /* strings and urls are borrowed for the lane's life; zero 
     lane_sign sign;
     void *sign_user;
     struct row_source rows;
+    struct statements *statements; /* of the same outbox */
     /* A batch closes at whichever comes first. */
     uint32_t batch_receipts;     /* [8,192]; at most OUTBOX_MAX_BATCH_RECEIPTS */
     uint64_t batch_age_s;        /* of the oldest receipt; 0: at once */

@@ -37,7 +37,8 @@ static int note_receipt(void *user, const struct outbox_receipt *receipt)
     struct named_rows *r = user;
     const struct proof *p = &receipt->proof;
     if (note_row(r, p->model_version, p->sequence) || note_row(r, p->adapter_version, p->sequence) ||
-        note_row(r, p->price_id, p->sequence) || note_row(r, p->split_id, p->sequence))
+        note_row(r, p->price_id, p->sequence) || note_row(r, p->split_id, p->sequence) ||
+        note_row(r, p->attribution_policy, p->sequence))
         return 1;
     r->next = p->sequence + 1;
     return 0;
@@ -119,10 +120,23 @@ static int next_place(struct lane *l, uint64_t *number, uint64_t *first, struct 
     return rc == OL_ENOTFOUND ? 0 : rc;
 }
 
+/* The statements of the receipts whose data parts the batch posts: those of the batch before it in the epoch. */
+static int begin_statements(struct lane *l, uint64_t number, struct statement_set **out, struct err *e)
+{
+    struct outbox_batch before;
+    *out = NULL;
+    int rc = number > 1 ? outbox_batch(l->outbox, number - 1, &before, e) : 0;
+    if (rc || number == 1 || before.batch.epoch != l->chain.epoch)
+        return rc;
+    const struct batch *b = &before.batch;
+    return statements_begin(l->config.statements, b->epoch, b->first_sequence, b->count, out, e);
+}
+
 static int close_batch(struct lane *l, uint64_t number, uint64_t first, uint64_t count, struct err *e)
 {
     struct outbox_batch b = {.state = BATCH_CLOSED, .closed_ms = (uint64_t)clock_unix_ms()};
     struct claim_rows stale; /* of a void batch with this number */
+    struct statement_set *statements = NULL;
     struct outbox_write *w;
     uint64_t planned = 0;
     memcpy(b.batch.node, l->config.node, ADDRESS_BYTES);
@@ -135,6 +149,8 @@ static int close_batch(struct lane *l, uint64_t number, uint64_t first, uint64_t
         return rc;
     rc = store_claims(l->outbox, number, &stale, e);
     if (!rc)
+        rc = begin_statements(l, number, &statements, e);
+    if (!rc)
         rc = outbox_begin(l->outbox, &w, e);
     if (!rc) {
         store_drop_claims(w, number, &stale);
@@ -142,9 +158,12 @@ static int close_batch(struct lane *l, uint64_t number, uint64_t first, uint64_t
             outbox_put_meta_u64(w, "lane.planned", number - 1);
         outbox_drop_dead(w, 0, number);
         outbox_put_batch(w, &b);
+        if (statements)
+            statements_put(statements, w);
         rc = outbox_commit(w, e);
         crash_point(lane_closed);
     }
+    statements_end(statements);
     free(stale.at);
     return rc;
 }
@@ -164,7 +183,7 @@ int closing_step(struct lane *l, struct err *e)
     if (rc)
         return rc;
     if (registered < count)
-        lane_warn(l, "receipt %llu and those behind it wait: a version, price or split it names is not registered",
+        lane_warn(l, "receipt %llu and those behind it wait: a version, policy, price or split it names is not registered",
                   (unsigned long long)(first + registered));
     return registered ? close_batch(l, number, first, registered, e) : 0;
 }

@@ -64,6 +64,14 @@ static int build(struct submission *s, struct err *e)
     return 0;
 }
 
+static int write_body(struct submission *s, struct err *e)
+{
+    struct lane *l = s->lane;
+    bool follows = s->batch->batch.number > 1 && s->before.batch.epoch == s->batch->batch.epoch;
+    return batch_body_write(l->bodies, l->outbox, &l->config.rows, s->batch, follows ? &s->before : NULL, &s->trees,
+                            s->batch->batch.body_hash, e);
+}
+
 struct letters {
     struct outbox_write *w;
     const struct outbox_batch *batch;
@@ -135,7 +143,7 @@ int submit_step(struct lane *l, struct outbox_batch *batch, const struct claimed
         rc = refused(l, b->number, "escrow_mismatch", e);
     }
     if (!rc && (!claimed->expected || foreseen(l, b))) {
-        rc = batch_body_write(l->bodies, l->outbox, &l->config.rows, batch, &s.trees, batch->batch.body_hash, e);
+        rc = write_body(&s, e);
         if (!rc) {
             crash_point(lane_body);
             rc = send_submission(&s, e);
@@ -159,7 +167,7 @@ int submit_recover(struct lane *l, struct outbox_batch *batch, const uint8_t slo
     if (!rc)
         rc = build(&s, e);
     if (!rc)
-        rc = batch_body_write(l->bodies, l->outbox, &l->config.rows, &found, &s.trees, found.batch.body_hash, e);
+        rc = write_body(&s, e);
     if (!rc && !watch_find_time(l, &found.batch, s.before.batch.submitted_at, slot))
         rc = OL_ENOTFOUND;
     if (!rc)

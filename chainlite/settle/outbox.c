@@ -7,8 +7,8 @@
 
 #define MODULE "outbox"
 
-static void put_row(struct outbox_write *w, enum outbox_cf cf, const void *key, size_t key_len,
-                    const struct schema *schema, const void *object, const void *tail, size_t tail_len)
+void row_put(struct outbox_write *w, enum outbox_cf cf, const void *key, size_t key_len, const struct schema *schema,
+             const void *object, const void *tail, size_t tail_len)
 {
     size_t at = ops_open(&w->ops, cf, key, key_len);
     row_pack(schema, object, tail, tail_len, &w->ops);
@@ -27,10 +27,11 @@ static int take_row(void *user, const uint8_t *key, size_t key_len, const uint8_
     return row_unpack(t->schema, value, n, t->out, NULL, NULL, e);
 }
 
-static int get_row(struct outbox *o, enum outbox_cf cf, const void *key, size_t key_len, const struct schema *schema,
-                   void *out, struct err *e)
+int row_get(struct outbox *o, enum outbox_cf cf, const void *key, size_t key_len, const struct schema *schema, void *out,
+            struct err *e)
 {
     struct take t = {schema, out};
+    memset(out, 0, schema->bytes);
     return outbox_get(o, cf, key, key_len, take_row, &t, e);
 }
 
@@ -38,7 +39,7 @@ static int get_row(struct outbox *o, enum outbox_cf cf, const void *key, size_t 
 
 void outbox_put_reservation(struct outbox_write *w, const struct outbox_reservation *r)
 {
-    put_row(w, CF_RESERVATIONS, r->receipt_id, 32, &outbox_reservation_schema, r, NULL, 0);
+    row_put(w, CF_RESERVATIONS, r->receipt_id, 32, &outbox_reservation_schema, r, NULL, 0);
 }
 
 void outbox_drop_reservation(struct outbox_write *w, const uint8_t receipt_id[32])
@@ -48,7 +49,7 @@ void outbox_drop_reservation(struct outbox_write *w, const uint8_t receipt_id[32
 
 int outbox_reservation(struct outbox *o, const uint8_t receipt_id[32], struct outbox_reservation *out, struct err *e)
 {
-    return get_row(o, CF_RESERVATIONS, receipt_id, 32, &outbox_reservation_schema, out, e);
+    return row_get(o, CF_RESERVATIONS, receipt_id, 32, &outbox_reservation_schema, out, e);
 }
 
 /* ---- receipts */
@@ -58,7 +59,7 @@ void outbox_put_receipt(struct outbox_write *w, const struct outbox_receipt *r)
     uint8_t place[PLACE_KEY_BYTES], tenant[OUTBOX_TENANT_BYTES + PLACE_KEY_BYTES];
     size_t n = strnlen(r->tenant, OUTBOX_TENANT_BYTES - 1);
     key_place(r->proof.epoch, r->proof.sequence, place);
-    put_row(w, CF_RECEIPTS, place, sizeof place, &outbox_receipt_schema, r, NULL, 0);
+    row_put(w, CF_RECEIPTS, place, sizeof place, &outbox_receipt_schema, r, NULL, 0);
     size_t at = ops_open(&w->ops, CF_RECEIPT_IDS, r->proof.receipt_id, 32);
     buf_add(&w->ops, place, sizeof place);
     ops_close(&w->ops, at);
@@ -72,7 +73,7 @@ int outbox_receipt(struct outbox *o, uint64_t epoch, uint64_t sequence, struct o
 {
     uint8_t place[PLACE_KEY_BYTES];
     key_place(epoch, sequence, place);
-    return get_row(o, CF_RECEIPTS, place, sizeof place, &outbox_receipt_schema, out, e);
+    return row_get(o, CF_RECEIPTS, place, sizeof place, &outbox_receipt_schema, out, e);
 }
 
 static int take_place(void *user, const uint8_t *key, size_t key_len, const uint8_t *value, size_t n, struct err *e)
@@ -88,19 +89,19 @@ int outbox_receipt_find(struct outbox *o, const uint8_t receipt_id[32], struct o
 {
     uint8_t place[PLACE_KEY_BYTES];
     int rc = outbox_get(o, CF_RECEIPT_IDS, receipt_id, 32, take_place, place, e);
-    return rc ? rc : get_row(o, CF_RECEIPTS, place, sizeof place, &outbox_receipt_schema, out, e);
+    return rc ? rc : row_get(o, CF_RECEIPTS, place, sizeof place, &outbox_receipt_schema, out, e);
 }
 
 /* ---- payers */
 
 void outbox_put_payer(struct outbox_write *w, const struct outbox_payer *p)
 {
-    put_row(w, CF_PAYERS, p->payer, ADDRESS_BYTES, &outbox_payer_schema, p, NULL, 0);
+    row_put(w, CF_PAYERS, p->payer, ADDRESS_BYTES, &outbox_payer_schema, p, NULL, 0);
 }
 
 int outbox_payer(struct outbox *o, const uint8_t payer[ADDRESS_BYTES], struct outbox_payer *out, struct err *e)
 {
-    return get_row(o, CF_PAYERS, payer, ADDRESS_BYTES, &outbox_payer_schema, out, e);
+    return row_get(o, CF_PAYERS, payer, ADDRESS_BYTES, &outbox_payer_schema, out, e);
 }
 
 /* ---- batches: by number, and by their first receipt */
@@ -116,7 +117,7 @@ void outbox_put_batch(struct outbox_write *w, const struct outbox_batch *b)
     uint8_t key[9], index[1 + PLACE_KEY_BYTES] = {'i'};
     CHECK(b->batch.count <= OUTBOX_MAX_BATCH_RECEIPTS);
     batch_key(b->batch.number, key);
-    put_row(w, CF_BATCHES, key, sizeof key, &outbox_batch_schema, b, b->unsettled, (b->batch.count + 7) / 8);
+    row_put(w, CF_BATCHES, key, sizeof key, &outbox_batch_schema, b, b->unsettled, (b->batch.count + 7) / 8);
     key_place(b->batch.epoch, b->batch.first_sequence, index + 1);
     size_t at = ops_open(&w->ops, CF_BATCHES, index, sizeof index);
     buf_add(&w->ops, key + 1, 8);
@@ -200,7 +201,7 @@ void outbox_put_tx(struct outbox_write *w, const struct outbox_tx *t)
     CHECK(t->raw_len <= OUTBOX_MAX_TX_BYTES);
     key_u64((uint64_t)t->variant, key + 4); /* the lower half is the variant; the nonce covers the upper */
     key_u64(t->nonce, key);
-    put_row(w, CF_TRANSACTIONS, key, sizeof key, &outbox_tx_schema, t, t->raw, t->raw_len);
+    row_put(w, CF_TRANSACTIONS, key, sizeof key, &outbox_tx_schema, t, t->raw, t->raw_len);
 }
 
 /* ---- dead letters */
@@ -209,7 +210,7 @@ void outbox_put_dead(struct outbox_write *w, const struct outbox_dead *d)
 {
     uint8_t place[PLACE_KEY_BYTES];
     key_place(d->epoch, d->sequence, place);
-    put_row(w, CF_DEAD, place, sizeof place, &outbox_dead_schema, d, NULL, 0);
+    row_put(w, CF_DEAD, place, sizeof place, &outbox_dead_schema, d, NULL, 0);
 }
 
 void outbox_drop_dead(struct outbox_write *w, uint64_t epoch, uint64_t sequence)
@@ -223,7 +224,7 @@ int outbox_dead(struct outbox *o, uint64_t epoch, uint64_t sequence, struct outb
 {
     uint8_t place[PLACE_KEY_BYTES];
     key_place(epoch, sequence, place);
-    return get_row(o, CF_DEAD, place, sizeof place, &outbox_dead_schema, out, e);
+    return row_get(o, CF_DEAD, place, sizeof place, &outbox_dead_schema, out, e);
 }
 
 /* ---- named values: their bytes as they are */

@@ -26,7 +26,8 @@ enum {
 };
 
 static const char *const cf_names[CF_COUNT] = {"default", "reservations", "receipts",     "receipt_ids", "tenants",
-                                               "payers",  "batches",      "transactions", "dead"};
+                                               "payers",  "batches",      "transactions", "dead",
+                                               "attributions", "statements", "contributors", "means"};
 
 /* Takes RocksDB's message; says disk_full where that is the cause. */
 static int db_error(char *message, const char *doing, struct err *e)

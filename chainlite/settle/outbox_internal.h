@@ -20,6 +20,10 @@ enum outbox_cf { /* column families; numbers stay, they are in the logs of write
     CF_BATCHES,      /* 'n' || number -> batch; 'i' || epoch || first sequence -> number */
     CF_TRANSACTIONS, /* nonce || variant -> transaction */
     CF_DEAD,         /* epoch || sequence -> reason */
+    CF_ATTRIBUTIONS, /* epoch || sequence -> attribution of a receipt with a policy */
+    CF_STATEMENTS,   /* epoch || sequence -> signed statement */
+    CF_CONTRIBUTORS, /* address || epoch || sequence -> nothing: a statement with a share of this one */
+    CF_MEANS,        /* epoch || policy -> sums of its statements of kind 2 */
     CF_COUNT
 };
 
@@ -98,15 +102,21 @@ struct outbox_write {
 int outbox_get(struct outbox *, enum outbox_cf, const void *key, size_t key_len, db_row row, void *user, struct err *);
 int outbox_scan(struct outbox *, const struct db_range *, db_row row, void *user, struct err *);
 
+/* ---- outbox.c: a row with its schema into a write, and out of a family (zeroed when there is none) */
+void row_put(struct outbox_write *, enum outbox_cf, const void *key, size_t key_len, const struct schema *,
+             const void *object, const void *tail, size_t tail_len);
+int row_get(struct outbox *, enum outbox_cf, const void *key, size_t key_len, const struct schema *, void *out,
+            struct err *);
+
 /* ---- outbox_rows.c */
 
 extern const struct schema outbox_reservation_schema, outbox_receipt_schema, outbox_payer_schema, outbox_batch_schema,
-    outbox_tx_schema, outbox_dead_schema;
+    outbox_tx_schema, outbox_dead_schema, outbox_attribution_schema, outbox_mean_schema;
 
 /* A version byte, then the fields in the schema's order, big-endian, of fixed width (texts: a length byte and the
- * text), then `tail` as it is. */
+ * text; lists: a count of 4 bytes and the elements), then `tail` as it is. */
 void row_pack(const struct schema *, const void *object, const void *tail, size_t tail_len, struct buf *out);
-/* tail NULL: there must be none. */
+/* tail NULL: there must be none. Lists are owned by *object; after an error it owns nothing. */
 int row_unpack(const struct schema *, const uint8_t *bytes, size_t n, void *object, const uint8_t **tail,
                size_t *tail_len, struct err *);
 

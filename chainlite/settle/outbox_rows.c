@@ -1,6 +1,7 @@
 /* Rows as bytes. Every struct is a table of fields (core/schema.h), so writing and reading cannot disagree. */
 #include "chainlite/settle/outbox_internal.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { ROW_VERSION = 1 };
@@ -130,6 +131,17 @@ static size_t width(enum field_type type)
     }
 }
 
+static void pack_fields(const struct schema *schema, const uint8_t *object, struct buf *out);
+
+static void pack_list(const struct schema *of, const struct list *list, struct buf *out)
+{
+    uint8_t count[4];
+    put_be(list->n, count, sizeof count);
+    buf_add(out, count, sizeof count);
+    for (size_t i = 0; i < list->n; i++)
+        pack_fields(of, (const uint8_t *)list->at + i * of->bytes, out);
+}
+
 static void pack_fields(const struct schema *schema, const uint8_t *object, struct buf *out)
 {
     for (size_t i = 0; i < schema->n; i++) {
@@ -161,6 +173,7 @@ static void pack_fields(const struct schema *schema, const uint8_t *object, stru
             continue;
         case FIELD_STRUCT:
         case FIELD_INLINE: pack_fields(f->of, at, out); continue;
+        case FIELD_LIST: pack_list(f->of, (const struct list *)(const void *)at, out); continue;
         default: CHECK(!"a field type that rows do not have");
         }
         put_be(u64, bytes, n);
@@ -185,17 +198,43 @@ static bool unpack_text(const struct field *f, struct reader *r, char *out)
     return true;
 }
 
+static bool unpack_fields(const struct schema *schema, struct reader *r, uint8_t *object);
+
+/* Elements are in the list, zeroed, before the first is read: what a failure leaves can be freed. Every element has at
+ * least a byte, which bounds what a damaged count can ask for. */
+static bool unpack_list(const struct field *f, struct reader *r, struct list *out)
+{
+    if (r->end - r->at < 4)
+        return false;
+    size_t n = (size_t)get_be(r->at, 4);
+    r->at += 4;
+    if (n > f->max || n > (size_t)(r->end - r->at) || (n && !(out->at = calloc(n, f->of->bytes))))
+        return false;
+    out->n = n;
+    for (size_t i = 0; i < n; i++)
+        if (!unpack_fields(f->of, r, (uint8_t *)out->at + i * f->of->bytes))
+            return false;
+    return true;
+}
+
+static bool unpack_struct(const struct field *f, struct reader *r, uint8_t *at)
+{
+    if (f->type == FIELD_TEXT)
+        return unpack_text(f, r, (char *)at);
+    return f->type == FIELD_LIST ? unpack_list(f, r, (struct list *)(void *)at) : unpack_fields(f->of, r, at);
+}
+
 static bool unpack_fields(const struct schema *schema, struct reader *r, uint8_t *object)
 {
     for (size_t i = 0; i < schema->n; i++) {
         const struct field *f = &schema->field[i];
         uint8_t *at = object + f->offset;
-        if (f->type == FIELD_STRUCT || f->type == FIELD_INLINE || f->type == FIELD_TEXT) {
-            if (!(f->type == FIELD_TEXT ? unpack_text(f, r, (char *)at) : unpack_fields(f->of, r, at)))
+        size_t n = width(f->type);
+        if (n == 0) {
+            if (!unpack_struct(f, r, at))
                 return false;
             continue;
         }
-        size_t n = width(f->type);
         if ((size_t)(r->end - r->at) < n)
             return false;
         uint64_t u64 = n <= 8 ? get_be(r->at, n) : 0;
@@ -232,8 +271,10 @@ int row_unpack(const struct schema *schema, const uint8_t *bytes, size_t n, void
                        "it", schema->name, n ? bytes[0] : 0, ROW_VERSION);
     struct reader r = {bytes + 1, bytes + n};
     memset(object, 0, schema->bytes);
-    if (!unpack_fields(schema, &r, object) || (!tail && r.at != r.end))
+    if (!unpack_fields(schema, &r, object) || (!tail && r.at != r.end)) {
+        schema_free(schema, object);
         return err_set(e, OL_EFORMAT, MODULE, "a damaged %s row of %zu bytes", schema->name, n);
+    }
     if (tail) {
         *tail = r.at;
         *tail_len = (size_t)(r.end - r.at);

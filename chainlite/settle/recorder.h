@@ -94,6 +94,12 @@ const char *recorder_refusal(struct recorder *, int64_t *now_ms, uint64_t *epoch
 int recorder_reserve(struct recorder *, const struct reserve_request *, struct reserve_result *, size_t n, struct err *)
     __attribute__((warn_unused_result));
 
+struct record_attribution { /* what openlorad found of an answer (docs/attribution.md §2) */
+    uint8_t policy[32];
+    uint32_t answer_tokens, open_tokens;
+    struct list spans; /* struct receipt_span */
+};
+
 struct record_request {
     uint8_t receipt_id[32];
     uint8_t status, kind;
@@ -102,7 +108,8 @@ struct record_request {
     uint32_t queue_ms, prefill_ms, decode_ms;
     uint32_t prompt_tokens, cached_tokens, output_tokens;
     int32_t mean_logprob_micro;
-    uint8_t span_root[32], attribution_policy[32];
+    bool has_attribution; /* false: policy 0 */
+    struct record_attribution attribution;
 };
 
 struct record_result {
@@ -112,7 +119,8 @@ struct record_result {
     uint8_t signature[SIGNATURE_BYTES];
 };
 
-/* As recorder_reserve. OL_EBUSY: the chain view names no epoch to sign in: later. */
+/* As recorder_reserve. OL_EBUSY: the chain view names no epoch to sign in, or cannot say whether a policy is registered:
+ * later. */
 int recorder_record(struct recorder *, const struct record_request *, struct record_result *, size_t n, struct err *)
     __attribute__((warn_unused_result));
 

@@ -3,6 +3,7 @@
 #define OPENLORA_SETTLE_RECORDER_INTERNAL_H
 
 #include "chainlite/settle/idmap.h"
+#include "chainlite/settle/outbox_attribution.h"
 #include "chainlite/settle/recorder.h"
 #include "chainlite/settle/signers.h"
 
@@ -67,6 +68,17 @@ struct spender *recorder_take_spender(struct recorder *, const char *tenant, uin
 void recorder_put_spender(struct outbox_write *, const struct spender *);
 /* What a reservation holds back is given back. */
 void recorder_release(struct recorder *, const struct outbox_reservation *);
+
+/* ---- recorder_attribution.c */
+
+/* Without locks: refuses the receipts whose policy the registry does not have. OL_EBUSY: it cannot be asked. */
+int recorder_check_policies(struct recorder *, const struct record_request *, struct record_result *, size_t n,
+                            struct err *);
+/* The policy is one of the version that answered, and the spans are possible: their root. Else refuses. */
+int recorder_attribution(struct recorder *, const struct record_request *, const struct outbox_reservation *,
+                         struct record_result *, uint8_t span_root[32], struct err *);
+void recorder_refuse(struct record_result *, const char *code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 int recorder_now_ms(struct recorder *, int64_t *out, struct err *);
 int recorder_view_epoch(struct recorder *, uint64_t *out, struct err *); /* without a chain: 0, keep the outbox's */

@@ -11,10 +11,7 @@
 
 #define MODULE "recorder"
 
-static void refuse(struct record_result *result, const char *code, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static void refuse(struct record_result *result, const char *code, const char *format, ...)
+void recorder_refuse(struct record_result *result, const char *code, const char *format, ...)
 {
     va_list ap;
     va_start(ap, format);
@@ -25,6 +22,7 @@ static void refuse(struct record_result *result, const char *code, const char *f
 
 /* One receipt that is being made. */
 struct draft {
+    const struct record_request *request;
     struct record_result *result;
     struct outbox_receipt receipt;
     int signed_rc; /* what came of signing it */
@@ -44,11 +42,11 @@ static bool fee(struct recorder *r, const struct record_request *q, const struct
     bool early = price && q->start_time_ms / 1000 < price->row.effective_time;
     recorder_catalog_unlock(r);
     if (rc != 0)
-        refuse(out, rc == OL_ENOTFOUND ? "not_priced" : "invalid", "%s", e.message);
+        recorder_refuse(out, rc == OL_ENOTFOUND ? "not_priced" : "invalid", "%s", e.message);
     else if (early)
-        refuse(out, "clock_skew", "the answer began before its price was in effect");
+        recorder_refuse(out, "clock_skew", "the answer began before its price was in effect");
     else if (!wei_add(parts.royalty_wei, parts.compute_wei, fee_wei) || *fee_wei > row->max_fee_wei)
-        refuse(out, "invalid", "the fee is above what was reserved");
+        recorder_refuse(out, "invalid", "the fee is above what was reserved");
     return !out->code;
 }
 
@@ -56,17 +54,17 @@ static bool plausible(const struct record_request *q, const struct outbox_reserv
 {
     int64_t apart = (int64_t)(q->start_time_ms - row->time_ms);
     if (q->status < STATUS_STOP || q->status > STATUS_FAILED)
-        refuse(out, "invalid", "status %u is none of 1 … 4", q->status);
+        recorder_refuse(out, "invalid", "status %u is none of 1 … 4", q->status);
     else if (q->kind != KIND_CHAT && q->kind != KIND_COMPLETION)
-        refuse(out, "invalid", "kind %u is neither 1 nor 2", q->kind);
+        recorder_refuse(out, "invalid", "kind %u is neither 1 nor 2", q->kind);
     else if (q->prompt_tokens > row->prompt_tokens)
-        refuse(out, "invalid", "%u prompt tokens; %u were reserved", q->prompt_tokens, row->prompt_tokens);
+        recorder_refuse(out, "invalid", "%u prompt tokens; %u were reserved", q->prompt_tokens, row->prompt_tokens);
     else if (q->output_tokens > row->max_output_tokens)
-        refuse(out, "invalid", "%u output tokens; %u were reserved", q->output_tokens, row->max_output_tokens);
+        recorder_refuse(out, "invalid", "%u output tokens; %u were reserved", q->output_tokens, row->max_output_tokens);
     else if (q->cached_tokens > q->prompt_tokens)
-        refuse(out, "invalid", "%u cached of %u prompt tokens", q->cached_tokens, q->prompt_tokens);
+        recorder_refuse(out, "invalid", "%u cached of %u prompt tokens", q->cached_tokens, q->prompt_tokens);
     else if (q->start_time_ms > INT64_MAX || apart > START_TOLERANCE_MS || apart < -START_TOLERANCE_MS)
-        refuse(out, "clock_skew", "the answer began more than 60 s from its reservation by the chain's clock");
+        recorder_refuse(out, "clock_skew", "the answer began more than 60 s from its reservation by the chain's clock");
     return !out->code;
 }
 
@@ -101,8 +99,8 @@ static void fill(struct recorder *r, const struct record_request *q, const struc
     memcpy(out->split_id, row->split_id, 32);
     memcpy(out->payer, row->payer, ADDRESS_BYTES);
     memcpy(out->caller, row->caller, 32);
-    memcpy(out->span_root, q->span_root, 32);
-    memcpy(out->attribution_policy, q->attribution_policy, 32);
+    if (q->has_attribution)
+        memcpy(out->attribution_policy, q->attribution.policy, 32);
     voucher_digest(&p->row.highest.voucher, &r->domains, out->voucher_digest);
 }
 
@@ -113,9 +111,9 @@ static void find_old(struct recorder *r, const struct record_request *q, struct 
     struct err e = {0};
     int rc = outbox_receipt_find(r->outbox, q->receipt_id, &receipt, &e);
     if (rc == OL_ENOTFOUND) {
-        refuse(out, "no_reservation", "nothing is reserved under this receipt id: it was ended, or never made");
+        recorder_refuse(out, "no_reservation", "nothing is reserved under this receipt id: it was ended, or never made");
     } else if (rc != 0) {
-        refuse(out, "disk_full", "the outbox cannot be read: %.150s", e.message);
+        recorder_refuse(out, "disk_full", "the outbox cannot be read: %.150s", e.message);
     } else {
         out->proof = receipt.proof;
         memcpy(out->signature, receipt.signature, SIGNATURE_BYTES);
@@ -128,21 +126,29 @@ static int sequence(struct recorder *r, const struct record_request *q, struct d
     wei_t fee_wei;
     struct open_reservation *o = idmap_find(&r->reservations, q->receipt_id);
     if (!o || o->recording) { /* recording: twice in this very request */
+        *d->result = (struct record_result){0};
         if (o)
-            refuse(d->result, "duplicate", "this receipt id stands twice in one request");
+            recorder_refuse(d->result, "duplicate", "this receipt id stands twice in one request");
         else
             find_old(r, q, d->result);
         return 0;
     }
     const struct outbox_reservation *row = &o->row;
-    if (!plausible(q, row, d->result) || !fee(r, q, row, d->result, &fee_wei))
+    uint8_t span_root[32] = {0};
+    if (d->result->code || !plausible(q, row, d->result) || !fee(r, q, row, d->result, &fee_wei))
         return 0;
+    if (q->has_attribution) {
+        int rc = recorder_attribution(r, q, row, d->result, span_root, e);
+        if (rc != 0 || d->result->code)
+            return rc;
+    }
     struct payer *p = recorder_take_payer(r, row->payer, NULL, e);
     struct spender *s =
         p && row->own_voucher ? recorder_take_spender(r, row->tenant, row->time_ms / DAY_MS, e) : NULL;
     if (!p || (row->own_voucher && !s))
         return OL_ENOMEM;
     fill(r, q, row, p, fee_wei, &d->receipt.proof);
+    memcpy(d->receipt.proof.span_root, span_root, sizeof span_root);
     CHECK(p->row.highest.voucher.ceiling_wei >= d->receipt.proof.payer_cumulative_wei);
     d->receipt.voucher = p->row.highest;
     memcpy(d->receipt.tenant, row->tenant, sizeof d->receipt.tenant);
@@ -181,6 +187,12 @@ static int put_signed(struct draft *d, struct outbox_write *w, struct err *e)
     if (d->signed_rc != 0)
         return err_set(e, d->signed_rc, MODULE, "a proof could not be signed with the node's key");
     outbox_put_receipt(w, &d->receipt);
+    if (d->request->has_attribution) {
+        const struct record_attribution *a = &d->request->attribution;
+        const struct outbox_attribution row = {.answer_tokens = a->answer_tokens, .open_tokens = a->open_tokens,
+                                               .spans = a->spans};
+        outbox_put_attribution(w, d->receipt.proof.epoch, d->receipt.proof.sequence, &row);
+    }
     d->result->proof = d->receipt.proof;
     memcpy(d->result->signature, d->receipt.signature, SIGNATURE_BYTES);
     return 0;
@@ -214,7 +226,7 @@ static int record_locked(struct recorder *r, const struct record_request *reques
     }
     for (size_t i = 0; rc == 0 && i < n; i++) {
         bool one = false;
-        drafts[made] = (struct draft){.result = &results[i]};
+        drafts[made] = (struct draft){.request = &requests[i], .result = &results[i]};
         rc = sequence(r, &requests[i], &drafts[made], w.out, &one, e);
         made += one;
     }
@@ -243,6 +255,9 @@ int recorder_record(struct recorder *r, const struct record_request *requests, s
     CHECK(n <= RECORDER_MAX_ITEMS);
     memset(results, 0, n * sizeof *results);
     int rc = recorder_view_epoch(r, &epoch, e);
+    if (rc != 0)
+        return rc;
+    rc = recorder_check_policies(r, requests, results, n, e);
     if (rc != 0)
         return rc;
     struct draft *drafts = calloc(n, sizeof *drafts);

@@ -185,38 +185,47 @@ static int check_split(struct verification *v, struct err *e)
     for (int i = 0; i < n; i++)
         if (!same_part(&said[i], &parts[i]))
             return err_set(e, OL_EFORMAT, "verify", "part %d is not what the split gives", i + 1);
-    if (!is_zero(v->bundle->proof.attribution_policy) || !is_zero(v->bundle->proof.span_root))
-        return no(e, "the receipt has an attribution policy, which this program cannot check");
     return 0;
 }
+
+/* What comes later than the receipt: without it a check has nothing to say. */
+enum stage { ALWAYS, OF_STATEMENT, OF_SETTLEMENT };
 
 /* In the order of the output. `after`: the check whose result this one uses. */
 static const struct {
     const char *name, *purpose;
     int (*run)(struct verification *, struct err *);
     enum verify_check after;
-    bool of_settlement;
+    enum stage stage;
 } checks[VERIFY_CHECKS] = {
-    [VERIFY_SCHEMA] = {"schema", "every field is known and well-formed", NULL, VERIFY_SCHEMA, false},
-    [VERIFY_CHAIN] = {"chain", "the chain and its contracts", check_chain, VERIFY_SCHEMA, false},
-    [VERIFY_SIGNATURE] = {"signature", "the node signed the proof", check_signature, VERIFY_CHAIN, false},
-    [VERIFY_ROWS] = {"rows", "versions, price and split are the proof's", check_rows, VERIFY_SCHEMA, false},
-    [VERIFY_REQUEST] = {"request", "the request is the proof's", check_request, VERIFY_SCHEMA, false},
-    [VERIFY_RESPONSE] = {"response", "the answer is the proof's", check_response, VERIFY_SCHEMA, false},
-    [VERIFY_VOUCHER] = {"voucher", "the payer's voucher is the proof's", check_voucher, VERIFY_CHAIN, false},
+    [VERIFY_SCHEMA] = {"schema", "every field is known and well-formed", NULL, VERIFY_SCHEMA, ALWAYS},
+    [VERIFY_CHAIN] = {"chain", "the chain and its contracts", check_chain, VERIFY_SCHEMA, ALWAYS},
+    [VERIFY_SIGNATURE] = {"signature", "the node signed the proof", check_signature, VERIFY_CHAIN, ALWAYS},
+    [VERIFY_ROWS] = {"rows", "versions, price and split are the proof's", check_rows, VERIFY_SCHEMA, ALWAYS},
+    [VERIFY_REQUEST] = {"request", "the request is the proof's", check_request, VERIFY_SCHEMA, ALWAYS},
+    [VERIFY_RESPONSE] = {"response", "the answer is the proof's", check_response, VERIFY_SCHEMA, ALWAYS},
+    [VERIFY_VOUCHER] = {"voucher", "the payer's voucher is the proof's", check_voucher, VERIFY_CHAIN, ALWAYS},
     [VERIFY_VOUCHER_SIGNATURE] = {"voucher_signature", "the payer signed the voucher", check_voucher_signature,
-                                  VERIFY_CHAIN, false},
-    [VERIFY_CEILING] = {"ceiling", "the voucher covers the receipt", check_ceiling, VERIFY_SCHEMA, false},
-    [VERIFY_PRICE] = {"price", "the fee is what the price says", check_price, VERIFY_SCHEMA, false},
-    [VERIFY_SPLIT] = {"split", "the parts are what the split says", check_split, VERIFY_SCHEMA, false},
-    [VERIFY_POSITION] = {"position", "the receipt's place in its batch", check_position, VERIFY_SCHEMA, true},
-    [VERIFY_RECEIPT_PATH] = {"receipt_path", "the receipt is in the batch", check_receipt_path, VERIFY_SCHEMA, true},
-    [VERIFY_POSTINGS] = {"postings", "its parts are in the batch", check_postings, VERIFY_SCHEMA, true},
-    [VERIFY_HEADER] = {"header", "the block's header has the block's hash", check_header, VERIFY_CHAIN, true},
-    [VERIFY_ACCOUNT] = {"account_proof", "the contract is in the block's state", check_account, VERIFY_HEADER, true},
-    [VERIFY_STORAGE] = {"storage_proof", "the batch's slot is in the contract", check_storage, VERIFY_ACCOUNT, true},
-    [VERIFY_BATCH] = {"batch", "the slot holds this batch", check_batch, VERIFY_STORAGE, true},
-    [VERIFY_BLOCK] = {"block", "the block is on the chain", NULL, VERIFY_SCHEMA, true},
+                                  VERIFY_CHAIN, ALWAYS},
+    [VERIFY_CEILING] = {"ceiling", "the voucher covers the receipt", check_ceiling, VERIFY_SCHEMA, ALWAYS},
+    [VERIFY_PRICE] = {"price", "the fee is what the price says", check_price, VERIFY_SCHEMA, ALWAYS},
+    [VERIFY_SPLIT] = {"split", "the parts are what the split says", check_split, VERIFY_SCHEMA, ALWAYS},
+    [VERIFY_POLICY] = {"policy", "the policy of attribution is the proof's", check_policy, VERIFY_ROWS, ALWAYS},
+    [VERIFY_SPANS] = {"spans", "the spans are the proof's", check_spans, VERIFY_POLICY, ALWAYS},
+    [VERIFY_SHARES] = {"shares", "the shares are the statement's and follow from the spans", check_shares, VERIFY_SPANS,
+                       OF_STATEMENT},
+    [VERIFY_STATEMENT] = {"statement", "the statement is of this receipt", check_statement, VERIFY_POLICY, OF_STATEMENT},
+    [VERIFY_STATEMENT_SIGNATURE] = {"statement_signature", "the node signed the statement", check_statement_signature,
+                                    VERIFY_CHAIN, OF_STATEMENT},
+    [VERIFY_POSITION] = {"position", "the receipt's place in its batch", check_position, VERIFY_SCHEMA, OF_SETTLEMENT},
+    [VERIFY_RECEIPT_PATH] = {"receipt_path", "the receipt is in the batch", check_receipt_path, VERIFY_SCHEMA,
+                             OF_SETTLEMENT},
+    [VERIFY_POSTINGS] = {"postings", "its parts are in the batch", check_postings, VERIFY_SCHEMA, OF_SETTLEMENT},
+    [VERIFY_HEADER] = {"header", "the block's header has the block's hash", check_header, VERIFY_CHAIN, OF_SETTLEMENT},
+    [VERIFY_ACCOUNT] = {"account_proof", "the contract is in the block's state", check_account, VERIFY_HEADER, OF_SETTLEMENT},
+    [VERIFY_STORAGE] = {"storage_proof", "the batch's slot is in the contract", check_storage, VERIFY_ACCOUNT, OF_SETTLEMENT},
+    [VERIFY_BATCH] = {"batch", "the slot holds this batch", check_batch, VERIFY_STORAGE, OF_SETTLEMENT},
+    [VERIFY_BLOCK] = {"block", "the block is on the chain", NULL, VERIFY_SCHEMA, OF_SETTLEMENT},
 };
 
 const char *verify_check_name(enum verify_check c) { return checks[c].name; }
@@ -228,13 +237,21 @@ static void set(struct verify_result *r, enum verify_outcome outcome, const char
     snprintf(r->reason, sizeof r->reason, "%s", reason);
 }
 
+static bool awaits_statement(const struct bundle *b)
+{
+    const struct bundle_attribution *a = &b->attribution;
+    return b->has_attribution && !a->has_statement && !a->has_signature && a->shares.n == 0;
+}
+
 static void run(struct verification *v, enum verify_check c)
 {
     struct verify_result *r = &v->report->check[c];
     struct err e = {0};
     char reason[VERIFY_REASON_BYTES];
-    if (checks[c].of_settlement && !v->bundle->has_settlement) {
+    if (checks[c].stage == OF_SETTLEMENT && !v->bundle->has_settlement) {
         set(r, VERIFY_UNAVAILABLE, "the receipt is not settled yet: the bundle has no settlement");
+    } else if (checks[c].stage == OF_STATEMENT && awaits_statement(v->bundle)) {
+        set(r, VERIFY_UNAVAILABLE, "the statement is not signed yet: ask for the bundle again after the node's next batch");
     } else if (v->report->check[checks[c].after].outcome != VERIFY_OK) {
         snprintf(reason, sizeof reason, "it builds on \"%s\"", checks[checks[c].after].name);
         set(r, VERIFY_UNAVAILABLE, reason);

@@ -25,6 +25,11 @@ enum verify_check {
     VERIFY_CEILING,           /* cumulative within the voucher */
     VERIFY_PRICE,             /* the fee by the price rule */
     VERIFY_SPLIT,             /* the parts by the split rule */
+    VERIFY_POLICY,            /* of attribution: its row, and that there is one if the proof says so */
+    VERIFY_SPANS,             /* possible ones, with the proof's root */
+    VERIFY_SHARES,            /* the leaves behind the statement, and what of them follows from the spans */
+    VERIFY_STATEMENT,         /* of this receipt */
+    VERIFY_STATEMENT_SIGNATURE, /* by the node */
     VERIFY_POSITION,          /* the receipt's place in its batch, what of it settled */
     VERIFY_RECEIPT_PATH,      /* the receipt is a leaf of the batch */
     VERIFY_POSTINGS,          /* so is every part's posting */

@@ -21,6 +21,11 @@ struct verification {
 int verification_parts(const struct verification *, struct part out[MAX_PARTS_PER_RECEIPT], int *n, struct err *);
 
 /* 0, or an error whose message is the reason. */
+int check_policy(struct verification *, struct err *);
+int check_spans(struct verification *, struct err *);
+int check_shares(struct verification *, struct err *);
+int check_statement(struct verification *, struct err *);
+int check_statement_signature(struct verification *, struct err *);
 int check_position(struct verification *, struct err *);
 int check_receipt_path(struct verification *, struct err *);
 int check_postings(struct verification *, struct err *);

@@ -41,8 +41,8 @@ static void add_receipt(struct buf *b, long i)
     id_of(i, id);
     buf_printf(b, "{\"receipt_id\":\"%s\",\"status\":1,\"kind\":1,\"numerics\":\"%s\",\"response_hash\":\"%s\","
                "\"start_time_ms\":%lld,\"queue_ms\":1,\"prefill_ms\":20,\"decode_ms\":300,\"prompt_tokens\":1000,"
-               "\"cached_tokens\":0,\"output_tokens\":50,\"mean_logprob_micro\":-120000,\"span_root\":\"%s\","
-               "\"attribution_policy\":\"%s\"}", id, zero, id, (long long)clock_unix_ms() - 400, zero, zero);
+               "\"cached_tokens\":0,\"output_tokens\":50,\"mean_logprob_micro\":-120000,\"attribution\":null}", id, zero,
+               id, (long long)clock_unix_ms() - 400);
 }
 
 static int open_socket(void)

@@ -111,7 +111,7 @@ class Chainlited:
         return {"receipt_id": receipt_id, "status": 1, "kind": 1, "numerics": ZERO, "response_hash": new_id(),
                 "start_time_ms": int(time.time() * 1000), "queue_ms": 1, "prefill_ms": 2, "decode_ms": 3,
                 "prompt_tokens": 1000, "cached_tokens": 100, "output_tokens": 50, "mean_logprob_micro": -1,
-                "span_root": ZERO, "attribution_policy": ZERO, **changes}
+                "attribution": None, **changes}
 
     def record(self, ids, **changes):
         status, answer = self.request("POST", "/v1/receipts", {"receipts": [self.receipt(i, **changes) for i in ids]})

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
-// Computes batches again from their bodies with viem alone (docs/protocol.md §2–§5): fees and parts from the rows, the
-// three trees, totals and pending over all batches, signatures, hashes. What C wrote must be the same.
+// Computes batches again from their bodies with viem alone (docs/protocol.md §2–§5, docs/attribution.md §4, §5): fees and
+// parts from the rows, statements and what they pay, means, the trees, totals and pending over all batches, signatures,
+// hashes. What C wrote must be the same.
 //
 //   node tests/fault/check_body.mjs CHAIN_ID SETTLEMENT ESCROW SUBMITTED_AT:BODY.json…    bodies by number, of one epoch
 //
@@ -28,6 +29,9 @@ const BATCH = 'address node,uint64 number,uint64 epoch,uint64 firstSequence,uint
     + 'bytes32 receiptsRoot,uint128 settledTotal,bytes32 postingsRoot,uint32 postingsCount,uint128 postingsTotal,'
     + 'bytes32 creditsRoot,uint32 creditsCount,uint128 creditsTotal,uint128 pendingTotal,uint128 settledCumulative,'
     + 'bytes32 claimsHash,bytes32 bodyHash';
+
+const STATEMENT = 'bytes32 receiptId,address node,uint64 epoch,uint64 sequence,bytes32 policy,uint8 kind,uint32 answerTokens,'
+    + 'uint32 openTokens,bytes32 spanRoot,bytes32 queryHash,bytes32 sharesRoot,uint32 sharesCount,uint32 sharesTotal';
 
 const typed = (fields) => fields.split(',').map((f) => ({ type: f.split(' ')[0], name: f.split(' ')[1] }));
 const snake = (name) => name.replace(/[A-Z]/g, (c) => '_' + c.toLowerCase());
@@ -78,13 +82,76 @@ function partsOf([royalty, compute], split, top, base, node) {
 
 const order = (a, b) => a[0] < b[0] ? -1 : a[0] > b[0] ? 1 : a[1] - b[1] || a[2] - b[2];
 
+/** Largest remainder by sorting; ties to the lower index. */
+function divide(units, weights) {
+    const total = weights.reduce((a, b) => a + b, 0n);
+    if (total === 0n) return weights.map(() => 0n);
+    const parts = weights.map((w) => units * w / total);
+    const left = units - parts.reduce((a, b) => a + b, 0n);
+    weights.map((w, i) => [units * w % total, i]).sort((a, b) => (a[0] > b[0] ? -1 : a[0] < b[0] ? 1 : a[1] - b[1]))
+        .slice(0, Number(left)).forEach(([, i]) => parts[i]++);
+    return parts;
+}
+
+/** Gradient units that the mean of these sums gives, by beneficiary. */
+function meanOf({ open, sums }, s) {
+    const sorted = [...sums].sort(), G = sorted.reduce((sum, [, n]) => sum + n, 0n);
+    const units = PPB * BigInt(s.open_tokens) / BigInt(s.answer_tokens) * G / open;
+    return divide(units, sorted.map(([, n]) => n)).map((n, i) => [sorted[i][0], Number(n)]).filter(([, n]) => n > 0);
+}
+
+/** The statements of the batch before: of its receipts with a policy, by the rule; means are those before this body. */
+async function checkStatements(body, state, chain) {
+    const list = body.statements, added = [];
+    same('statements', list.map((x) => x.statement.sequence), state.attributed.map((p) => p.sequence));
+    for (const [i, { statement: s, signature, shares }] of list.entries()) {
+        const p = state.attributed[i], what = `statement of ${p.sequence}`;
+        for (const name of ['receipt_id', 'node', 'epoch', 'sequence', 'span_root']) same(`${what}: ${name}`, s[name], p[name]);
+        same(`${what}: policy`, s.policy, p.attribution_policy);
+        const [hash, total] = root(shares.map(([to, spans, gradients]) => [keccak256(encodePacked(['uint8', 'address', 'uint32', 'uint32'],
+            [6, to, spans, gradients])), BigInt(spans + gradients)]));
+        same(`${what}: shares`, [s.shares_root, s.shares_total, s.shares_count], [hash, total, shares.length]);
+        same(`${what}: order`, JSON.stringify(shares.map((x) => x[0])), JSON.stringify(shares.map((x) => x[0]).sort()));
+        const gradients = shares.filter((x) => x[2] > 0).map(([to, , n]) => [to, n]), mean = state.means.get(s.policy);
+        same(`${what}: kind`, s.kind, s.kind === 2 ? 2 : mean ? 3 : 1);
+        same(`${what}: query`, s.query_hash !== ZERO, s.kind === 2);
+        if (s.kind !== 2) same(`${what}: gradients`, JSON.stringify(gradients), JSON.stringify(s.kind === 3 ? meanOf(mean, s) : []));
+        if (s.kind === 2) added.push([s, gradients]);
+        if (i % 8 === 0) // recovering is slow
+            same(`${what}: signer`, (await recoverTypedDataAddress({ domain: { name: 'OpenLoRA', version: '1', chainId: chain.id,
+                verifyingContract: chain.settlement }, types: { AttributionStatement: typed(STATEMENT) },
+            primaryType: 'AttributionStatement', message: message(STATEMENT, s), signature })).toLowerCase(), body.batch.node);
+    }
+    for (const [s, gradients] of added) {
+        const mean = state.means.get(s.policy) ?? { open: 0n, sums: new Map() };
+        mean.open += PPB * BigInt(s.open_tokens) / BigInt(s.answer_tokens);
+        for (const [to, n] of gradients) mean.sums.set(to, (mean.sums.get(to) ?? 0n) + BigInt(n));
+        state.means.set(s.policy, mean);
+    }
+    return new Map(list.map((x) => [x.statement.sequence, x.shares]));
+}
+
+/** Postings of the data parts of the batch before. */
+function dataPostings(data, shares) {
+    return data.flatMap(([pool, sequence, , amount]) => {
+        if (!shares.has(sequence)) return [[pool, sequence, 3, amount]];
+        let before = 0n;
+        const out = shares.get(sequence).map(([to, spans, gradients]) => {
+            const from = before;
+            before += BigInt(spans + gradients);
+            return [to, sequence, 3, amount * before / PPB - amount * from / PPB];
+        });
+        return [...out, [pool, sequence, 7, amount - amount * before / PPB]].filter((p) => p[3] > 0n);
+    });
+}
+
 async function checkBody(body, state, chain) {
     const b = body.batch, rows = {};
     const digest = { version: VERSION, price: PRICE, split: SPLIT };
     for (const kind of ['version', 'price', 'split'])
         for (const row of body.rows[kind + 's']) rows[id(digest[kind], row)] = row;
-    const postings = [...state.data], leaves = [];
-    let data = [], sequence = b.first_sequence;
+    const postings = dataPostings(state.data, await checkStatements(body, state, chain)), leaves = [];
+    let data = [], attributed = [], sequence = b.first_sequence;
     same('first sequence', b.first_sequence, state.next);
     for (const { proof: p, signature, settled } of body.receipts) {
         same('sequence', p.sequence, sequence++);
@@ -99,6 +166,11 @@ async function checkBody(body, state, chain) {
         if (p.sequence % 8 === 1) // recovering is slow
             same(`signer of ${p.sequence}`, (await recoverTypedDataAddress({ domain, types, primaryType: 'BillingProof',
                 message: message(PROOF, p), signature })).toLowerCase(), b.node);
+        if (p.attribution_policy !== ZERO) {
+            attributed.push(p);
+            const policy = rows[p.attribution_policy];
+            same(`policy of ${p.sequence}`, policy.base_version, adapter ? p.adapter_version : p.model_version);
+        }
         if (settled === '0') continue;
         const top = rows[adapter ? p.adapter_version : p.model_version];
         for (const [to, role, amount] of partsOf(fee, rows[p.split_id], top, adapter && rows[p.model_version], p.node))
@@ -133,11 +205,12 @@ async function checkBody(body, state, chain) {
         break;
     }
     state.data = data;
+    state.attributed = attributed;
     state.next = sequence;
 }
 
 const [chainId, settlement, escrow, ...files] = process.argv.slice(2);
-const state = { credits: new Map(), data: [], next: 1, cumulative: 0n, previous: ZERO };
+const state = { credits: new Map(), data: [], attributed: [], means: new Map(), next: 1, cumulative: 0n, previous: ZERO };
 for (const argument of files) {
     const [submittedAt, path] = argument.split(':');
     const bytes = readFileSync(path), body = JSON.parse(bytes);

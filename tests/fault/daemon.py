@@ -14,7 +14,7 @@ def daemon_on(net, folder):
     daemon.model = ""  # the catalog is made when the node's address is known
     daemon.start()
     status = daemon.get("/v1/status")
-    daemon.model, daemon.adapter = net.catalog(folder / "catalog.json", status["node"])
+    daemon.model, daemon.adapter, *daemon.policies = net.catalog(folder / "catalog.json", status["node"])
     assert daemon.request("POST", "/v1/reload")[0] == 200
     net.call("anvil_setBalance", status["node"], hex(100 * ETHER))
     net.bond(node=status["node"])

@@ -148,11 +148,12 @@ class Devnet:
     def publish_rows(self):
         model, model_row = self.publish_version(3, "model", ZERO, 0)
         adapter, adapter_row = self.publish_version(4, "adapter", model, 250_000_000)
+        policies = [self.publish_version(6, f"policy of {name}", of, 0)[1] for name, of in (("model", model), ("adapter", adapter))]
         _, split_row = self.publish_split()
         price = {"node": NODE, "version": model, "tier": 0, "effective_time": 1_700_000_000, "input_wei": str(10**15),
                  "cached_wei": str(10**14), "output_wei": str(3 * 10**15), "floor_wei": "1000", "compute_wei": str(10**13)}
         # Prices are published by the node itself.
-        self.rows = {"versions": [model_row, adapter_row], "splits": [split_row],
+        self.rows = {"versions": [model_row, adapter_row, *policies], "splits": [split_row],
                      "prices": [price, price | {"version": adapter, "input_wei": str(2 * 10**15)}]}
 
     def chain_file(self, path):
@@ -165,8 +166,9 @@ class Devnet:
         return path
 
     def catalog(self, path, node):
-        """The registered rows and prices of this node as chainlited's catalog; ids of model and adapter."""
-        names = {0: ("model", "model"), 1: ("adapter", "adapter")}
+        """The registered rows and prices of this node as chainlited's catalog; ids of model, adapter and their policies."""
+        names = {0: ("model", "model"), 1: ("adapter", "adapter"), 2: ("policy of model", "policy"),
+                 3: ("policy of adapter", "policy")}
         versions = [{"id": self.row_id(self.VERSION, row)[0], "name": names[i][0], "kind": names[i][1], "owner": DEPLOYER,
                      **row} for i, row in enumerate(self.rows["versions"])]
         prices = [row | {"node": node.lower()} for row in self.rows["prices"]]

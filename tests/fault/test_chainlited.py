@@ -14,8 +14,8 @@ def catalog(net):
         return [{"id": net.row_id(shape, row)[0], **row} for row in some]
 
     versions = rows(net.VERSION, net.rows["versions"])
-    for version, kind in zip(versions, ("model", "adapter")):
-        version |= {"name": kind, "kind": kind, "owner": DEPLOYER}
+    for version, name in zip(versions, ("model", "adapter", "policy of model", "policy of adapter")):
+        version |= {"name": name, "kind": name.split()[0], "owner": DEPLOYER}
     splits = rows(net.SPLIT, net.rows["splits"])
     return {"version": 1, "versions": versions, "prices": rows(net.PRICE, net.rows["prices"]), "splits": splits,
             "split": splits[0]["id"]}
@@ -33,7 +33,7 @@ class OnChain(Chainlited):
                         "--password-file", keys / "password"], check=True, capture_output=True)
         rows = catalog(net)
         (self.folder / "catalog.json").write_text(json.dumps(rows))
-        self.model, self.adapter = (v["id"] for v in rows["versions"])
+        self.model, self.adapter = (v["id"] for v in rows["versions"][:2])
 
     def start(self, crash=None, wrapper=(), **environment):
         self.process = subprocess.Popen(

@@ -8,9 +8,13 @@
  *   base I WEI           payer I starts from this much claimed (a new epoch, docs/protocol.md §3)
  *   receipts EPOCH       [epoch, sequence, payer, fee, state, settled, dead letter] of each
  *   settlement E S       what a bundle says of receipt S of epoch E
+ *   gradients E S        half of what is open in receipt S to one contributor, a quarter to another: the API's result
+ *   statements E         those that were signed, as a body lists them
  *   weigh RAW            a signed transaction's bytes, compressed bytes and weight on L1 (Fjord)
  *   retry | status | pending | batches | step (only with "manual": true)
  *   quit                 stops as a daemon does
+ *
+ * With versions of kind policy behind model and adapter, three of four receipts have spans and the policy of their version.
  *
  * CONFIG: {"folder","urls":[…],"quorum","chain_id","settlement","escrow","registry","window_s","node_key",
  * "versions":[…],"prices":[…],"splits":[…] and any of "batch_receipts","batch_age_s","claims_per_tx","max_fee_wei","max_tip_wei",
@@ -46,6 +50,7 @@ struct session {
     uint8_t secret[SECRET_BYTES], node[ADDRESS_BYTES];
     struct domains domains;
     struct outbox *outbox;
+    struct statements *statements;
     struct lane *lane;
     wei_t slack_wei;
     uint64_t recorded;
@@ -144,14 +149,18 @@ static int sign(void *user, const struct tx *tx, uint8_t *out, size_t cap, size_
     return tx_sign(tx, s->secp, s->secret, out, cap, len, hash, e);
 }
 
+static int sign_statement(void *user, const uint8_t digest[HASH_BYTES], uint8_t signature[SIGNATURE_BYTES], struct err *e)
+{
+    const struct session *s = user;
+    return secp_sign(s->secp, s->secret, digest, signature, e);
+}
+
 static void payer_key(size_t i, uint8_t secret[SECRET_BYTES])
 {
     char name[32];
     int n = snprintf(name, sizeof name, "payer %zu", i);
     keccak256(name, (size_t)n, secret);
 }
-
-/* ---- receipts as the recorder makes them */
 
 static int sign_voucher(struct session *s, const struct proof *p, size_t payer, struct outbox_receipt *r, struct err *e)
 {
@@ -165,6 +174,87 @@ static int sign_voucher(struct session *s, const struct proof *p, size_t payer, 
     voucher_digest(v, &s->domains, r->proof.voucher_digest);
     return secp_sign(s->secp, secret, r->proof.voucher_digest, r->voucher.signature, e);
 }
+
+/* ---- attributions as openlorad might find them */
+
+enum { SPANS = 3 };
+
+/* A third of the answer each, half of it owned: by a contributor, by one of three, by nobody. */
+static struct outbox_attribution make_attribution(const struct proof *p, struct receipt_span spans[SPANS])
+{
+    static const uint8_t policy[32];
+    uint32_t tokens = p->output_tokens, owned = tokens / (2 * SPANS);
+    struct outbox_attribution a = {.answer_tokens = tokens, .open_tokens = tokens - SPANS * owned - tokens / 10};
+    memset(spans, 0, SPANS * sizeof *spans);
+    for (uint32_t k = 0; k < SPANS && owned; k++) {
+        spans[k] = (struct receipt_span){.start = k * (tokens / SPANS), .tokens = owned, .row = k, .offset = tokens,
+                                         .millibits = 1000 * owned};
+        keccak256(&k, sizeof k, spans[k].contribution);
+        spans[k].beneficiary[0] = k == 0 ? 0xc1 : k == 1 ? (uint8_t)(0xc2 + p->sequence % 3) : 0;
+    }
+    a.spans = (struct list){spans, memcmp(p->attribution_policy, policy, 32) != 0 && owned ? SPANS : 0};
+    return a;
+}
+
+/* Of receipt `sequence`, if its version has a policy. */
+static void attribute(const struct rows *rows, struct proof *p)
+{
+    static const uint8_t none[32];
+    const uint8_t *top = memcmp(p->adapter_version, none, 32) ? p->adapter_version : p->model_version;
+    struct receipt_span spans[SPANS];
+    struct sumnode nodes[SPANS];
+    for (size_t i = 2; i < rows->versions && p->sequence % 4 != 0; i++)
+        if (memcmp(rows->version[i].base_version, top, 32) == 0)
+            memcpy(p->attribution_policy, rows->version_id[i], 32);
+    struct outbox_attribution a = make_attribution(p, spans);
+    spans_root(spans, a.spans.n, nodes, p->span_root);
+}
+
+static void put_attribution(struct outbox_write *w, const struct proof *p)
+{
+    static const uint8_t none[32];
+    struct receipt_span spans[SPANS];
+    struct outbox_attribution a = make_attribution(p, spans);
+    if (memcmp(p->attribution_policy, none, 32) != 0)
+        outbox_put_attribution(w, p->epoch, p->sequence, &a);
+}
+
+static json_t *gradients(struct session *s, uint64_t epoch, uint64_t sequence, struct err *e)
+{
+    struct outbox_receipt r;
+    struct receipt_span spans[SPANS];
+    struct gradient_result result = {0};
+    if (outbox_receipt(s->outbox, epoch, sequence, &r, e))
+        return NULL;
+    struct outbox_attribution a = make_attribution(&r.proof, spans);
+    uint32_t open = units_of_tokens(a.open_tokens, a.answer_tokens);
+    struct gradient_units g[] = {{{0xc1}, open / 4}, {{0xc9}, open / 2}};
+    struct gradient_request q = {.query_hash = {1}, .gradient = {g, 2}};
+    memcpy(q.receipt_id, r.proof.receipt_id, 32);
+    return statements_gradients(s->statements, &q, &result, 1, e)
+               ? NULL : json_pack("{s:s}", "result", result.code ? result.code : "ok");
+}
+
+static int list_statement(void *user, const struct signed_statement *s)
+{
+    struct buf text;
+    buf_init(&text, 1 << 20);
+    notation_write(&signed_statement_schema, s, &text);
+    json_array_append_new(user, json_loads(buf_str(&text), 0, NULL));
+    buf_deinit(&text);
+    return 0;
+}
+
+static json_t *statements(struct session *s, uint64_t epoch, struct err *e)
+{
+    json_t *list = json_array();
+    if (outbox_statements(s->outbox, epoch, 0, UINT64_MAX, list_statement, list, e) == 0)
+        return json_pack("{s:o}", "statements", list);
+    json_decref(list);
+    return NULL;
+}
+
+/* ---- receipts as the recorder makes them */
 
 static int make_receipt(struct session *s, uint64_t epoch, uint64_t sequence, size_t payer, struct outbox_payer *row,
                         struct outbox_receipt *r, struct err *e)
@@ -203,6 +293,7 @@ static int make_receipt(struct session *s, uint64_t epoch, uint64_t sequence, si
     p->fee_wei = fee.royalty_wei + fee.compute_wei;
     p->payer_previous = row->epoch == epoch ? row->last_sequence : 0;
     p->payer_cumulative_wei = row->cumulative_wei + p->fee_wei;
+    attribute(&s->rows, p);
     rc = sign_voucher(s, p, payer, r, e);
     if (rc)
         return rc;
@@ -270,8 +361,10 @@ static int record_some(struct session *s, uint64_t n, size_t payers, struct err 
         struct outbox_receipt r;
         size_t payer = (size_t)((last + 1 + i) % payers);
         rc = make_receipt(s, epoch, last + 1 + i, payer, &rows[payer], &r, e);
-        if (!rc)
+        if (!rc) {
             outbox_put_receipt(w, &r);
+            put_attribution(w, &r.proof);
+        }
     }
     for (size_t i = 0; i < payers && !rc; i++)
         outbox_put_payer(w, &rows[i]);
@@ -402,6 +495,10 @@ static json_t *answer(struct session *s, const char *line, struct err *e)
         return weigh(line + 6, e);
     if (sscanf(line, "settlement %llu %llu", &a, &b) == 2)
         return settlement(s, a, b, e);
+    if (sscanf(line, "gradients %llu %llu", &a, &b) == 2)
+        return gradients(s, a, b, e);
+    if (sscanf(line, "statements %llu", &a) == 1)
+        return statements(s, a, e);
     if (strcmp(line, "status") == 0)
         return lane_status_json(s->lane);
     if (strcmp(line, "pending") == 0)
@@ -483,7 +580,14 @@ int main(int argc, char **argv)
     domains_make(config.rpc.chain_id, config.settlement, config.escrow, &s.domains);
     snprintf(path, sizeof path, "%s/outbox", config.folder);
     struct outbox_config outbox = {.path = path};
-    if (outbox_open(&outbox, &s.outbox, &e) || lane_open(&config, s.outbox, &s.lane, &e) ||
+    struct statements_config signing = {.domains = s.domains, .sign = sign_statement, .user = &s};
+    if (outbox_open(&outbox, &s.outbox, &e))
+        die("opening", &e);
+    signing.outbox = s.outbox;
+    if (statements_open(&signing, &s.statements, &e))
+        die("opening", &e);
+    config.statements = s.statements;
+    if (lane_open(&config, s.outbox, &s.lane, &e) ||
         (!json_is_true(json_object_get(s.config, "manual")) && lane_start(s.lane, &e)))
         die("opening", &e);
     for (ssize_t n; (n = getline(&line, &cap, stdin)) > 0 && strcmp(line, "quit\n") != 0;) {
@@ -499,6 +603,7 @@ int main(int argc, char **argv)
     }
     lane_stop(s.lane);
     lane_close(s.lane);
+    statements_close(s.statements);
     outbox_close(s.outbox);
     secp_close(s.secp);
     json_decref(s.config);

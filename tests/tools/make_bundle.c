@@ -1,6 +1,8 @@
 /* Writes a bundle that is complete but for the chain's part: one receipt of a batch of five (numbers 0 to 4; 2 does not
  * settle), of an adapter or of the base model alone, signed by fixed keys, for the contracts of a chain file.
  *
+ * Receipts of an adapter have a policy and spans, and but for number 2 the statement of a later batch.
+ *
  * Prints {"settlement","slot","value","delegate","bundle"}: with `value` in that slot of the contract's storage, a block's
  * header and proofs make the bundle valid (tests/fault/bundle.py does that). With the word delegate the voucher is signed
  * by that address instead of the payer.
@@ -14,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { SPANS = 3, SHARES = 3 };
 enum { RECEIPTS = 5, UNPAID = 2, CHOICES = 2, POSTINGS = RECEIPTS * MAX_PARTS_PER_RECEIPT, NODES = 2 * POSTINGS + 32 };
 
 static const uint8_t node_key[SECRET_BYTES] = {1}, payer_key[SECRET_BYTES] = {2};
@@ -29,6 +32,9 @@ struct world {
     struct signed_voucher voucher; /* the payer's highest */
     uint8_t salt[32], body_hash[32];
     struct hash_element text_hash[CHOICES];
+    struct bundle_attribution attribution; /* the same for each receipt, but for the statement */
+    struct receipt_span span[SPANS];
+    struct share share[SHARES];
     struct posting posting[POSTINGS];
     size_t n_postings;
     struct sumnode receipt_nodes[2 * RECEIPTS + 32], posting_nodes[NODES];
@@ -67,6 +73,51 @@ static void make_rows(struct world *w, const uint8_t node[ADDRESS_BYTES])
     r->split = (struct row_split){400000000, 300000000, 200000000, 100000000, {0xbb, 1}, {0xbb, 2}, {0xbb, 3}};
 }
 
+/* 10 and 7 of 200 tokens, and 3 that may not earn; a fourth contributor only by gradients. */
+static void make_attribution(struct world *w, uint8_t span_root[32])
+{
+    struct bundle_attribution *a = &w->attribution;
+    struct sumnode nodes[SPANS];
+    const struct receipt_span spans[SPANS] = {{0, 10, {1}, 4, 900, 41000, {0xcc, 1}},
+                                              {57, 7, {2}, 0, 3, 22345, {0xcc, 2}},
+                                              {190, 3, {3}, 77, 0, 19000, {0}}};
+    memcpy(w->span, spans, sizeof spans);
+    a->policy = (struct row_version){.number = 1};
+    tagged("policy item", a->policy.item);
+    tagged("policy", a->policy.content_hash);
+    version_id(&w->rows.adapter, a->policy.base_version);
+    a->spans = (struct list){w->span, SPANS};
+    spans_root(w->span, SPANS, nodes, span_root);
+}
+
+static void make_statement(struct world *w, const struct proof *p)
+{
+    static const struct gradient_units gradient[] = {{{0xcc, 2}, 123456789}, {{0xcd}, 1}};
+    struct share shares[RECEIPT_MAX_SHARES + 1];
+    struct division division[RECEIPT_MAX_SHARES + 1];
+    struct sumnode nodes[SHARES];
+    struct bundle_attribution *a = &w->attribution;
+    struct attribution_statement *s = &a->statement;
+    uint8_t digest[HASH_BYTES];
+    size_t n;
+    *s = (struct attribution_statement){.epoch = p->epoch, .sequence = p->sequence, .kind = STATEMENT_GRADIENTS,
+                                        .answer_tokens = 200, .open_tokens = 171};
+    memcpy(s->receipt_id, p->receipt_id, 32);
+    memcpy(s->node, p->node, ADDRESS_BYTES);
+    memcpy(s->policy, p->attribution_policy, 32);
+    memcpy(s->span_root, p->span_root, 32);
+    tagged("query", s->query_hash);
+    CHECK(shares_of_spans(w->span, SPANS, s->answer_tokens, shares, division, &n, NULL) == 0 &&
+          shares_merge(shares, &n, gradient, 2, NULL) == 0 && n == SHARES);
+    memcpy(w->share, shares, sizeof w->share);
+    a->shares = (struct list){w->share, SHARES};
+    s->shares_count = SHARES;
+    CHECK(shares_root(w->share, SHARES, nodes, s->shares_root, &s->shares_total, NULL) == 0);
+    statement_digest(s, &w->domains, digest);
+    CHECK(secp_sign(w->secp, node_key, digest, a->signature.at, NULL) == 0);
+    a->has_statement = a->has_signature = true;
+}
+
 static void make_proofs(struct world *w, const uint8_t node[ADDRESS_BYTES], const uint8_t payer[ADDRESS_BYTES])
 {
     wei_t cumulative = 12345;
@@ -88,6 +139,10 @@ static void make_proofs(struct world *w, const uint8_t node[ADDRESS_BYTES], cons
         version_id(&w->rows.model, p->model_version);
         if (w->rows.has_adapter)
             version_id(&w->rows.adapter, p->adapter_version);
+        if (w->rows.has_adapter) {
+            make_attribution(w, p->span_root);
+            version_id(&w->attribution.policy, p->attribution_policy);
+        }
         tagged("numerics", p->numerics);
         tagged("application", p->caller);
         price_id(&w->rows.price, p->price_id);
@@ -182,6 +237,10 @@ static void print_bundle(struct world *w)
     memcpy(b.request_body_hash, w->body_hash, 32);
     proof_digest(&b.proof, &w->domains, digest);
     CHECK(secp_sign(w->secp, node_key, digest, b.signature, NULL) == 0);
+    if (w->rows.has_adapter && w->shown != UNPAID)
+        make_statement(w, &b.proof);
+    b.has_attribution = w->rows.has_adapter;
+    b.attribution = w->attribution;
     b.settlement.settled_wei = w->shown == UNPAID ? 0 : b.proof.fee_wei;
     make_parts(w, &b.proof, parts, &n);
     b.parts = list_of(parts, (size_t)n);

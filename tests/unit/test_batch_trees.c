@@ -213,8 +213,8 @@ START_TEST(test_body)
     snprintf(bodies, sizeof bodies, "%s/bodies", folder);
     build(&first, NULL, &none, &t);
     batch_trees_header(&t, &first.batch);
-    ck_assert_msg(batch_body_write(bodies, outbox, &rows, &first, &t, hash, &e) == 0, "%s", e.message);
-    ck_assert_int_eq(batch_body_write(bodies, outbox, &rows, &first, &t, same, &e), 0);
+    ck_assert_msg(batch_body_write(bodies, outbox, &rows, &first, NULL, &t, hash, &e) == 0, "%s", e.message);
+    ck_assert_int_eq(batch_body_write(bodies, outbox, &rows, &first, NULL, &t, same, &e), 0);
     ck_assert_mem_eq(hash, same, 32);
     buf_init(&text, MAX_BYTES);
     ck_assert_msg(batch_body_read(bodies, hash, &text, &e) == 0, "%s", e.message);
