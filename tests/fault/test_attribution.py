@@ -7,8 +7,8 @@ import time
 import pytest
 from chain import cast
 from chainlited import Gone, new_id
-from devnet import GENERATED, NODE
 from daemon import daemon_on, daemon_records, daemon_settles
+from devnet import GENERATED, NODE
 from test_settlement import Node, chain, net  # noqa: F401 (fixtures)
 
 CRASH_POINTS = ("statements_made", "lane_closed")
