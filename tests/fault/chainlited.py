@@ -61,6 +61,8 @@ class Chainlited:
                     s.connect(str(self.socket))
                 break
             except OSError:
+                if self.process.poll() == -signal.SIGKILL and crash:
+                    return self  # so soon
                 if self.process.poll() is not None:
                     raise AssertionError(f"ended {self.process.returncode}: {self.log()}")
                 time.sleep(0.025)
