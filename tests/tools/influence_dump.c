@@ -3,8 +3,11 @@
  *   units VECTORS     cases on standard input, each "κ S0 T U" and v̂; a line per contributor, then X and G
  *   solve FORM n k m  float64 Φ (n, k) and b (m, k) on standard input, x (m, k) on standard output
  *   sketch SEED BLOCKS BUDGET BLOCK FIRST   float32 on standard input, float64 on standard output
- *   divide            "units n" and n weights per case; n numbers */
+ *   divide            "units n" and n weights per case; n numbers
+ *   query MODEL ADAPTER VECTORS   "choices", and of each "prompt answer" as numbers of tokens, their ids, and for each of
+ *                     the answer's whether it is open; v̂ */
 #include "attribution/fisher.h"
+#include "attribution/gradient.h"
 #include "attribution/influence.h"
 #include "chainlite/core/shares.h"
 
@@ -107,6 +110,53 @@ static int divide(void)
     return 0;
 }
 
+static size_t read_size(void)
+{
+    size_t n;
+    if (scanf("%zu", &n) != 1 || n > 1 << 20)
+        exit(1);
+    return n;
+}
+
+static void *read_numbers(size_t n, size_t size)
+{
+    unsigned char *out = calloc(n + 1, size);
+    for (size_t i = 0; i < n && out; i++) {
+        uint32_t value = (uint32_t)read_size();
+        memcpy(out + i * size, &value, size); /* little-endian */
+    }
+    return out;
+}
+
+static int query(const char *model_path, const char *adapter, const char *vectors_path)
+{
+    enum { MOST = 8 };
+    struct gradient_choice choices[MOST];
+    const struct train_config config = {.threads = 2};
+    struct err e = {0};
+    struct model_file *file;
+    struct lora_model *model;
+    struct vectors v;
+    static int16_t out[SKETCH_MAX_DIMENSIONS];
+    size_t n = read_size();
+    for (size_t i = 0; i < n && i < MOST; i++) {
+        choices[i].n_prompt = read_size();
+        choices[i].n = read_size();
+        choices[i].prompt = read_numbers(choices[i].n_prompt, 4);
+        choices[i].answer = read_numbers(choices[i].n, 4);
+        choices[i].open = read_numbers(choices[i].n, sizeof(bool));
+    }
+    if (model_file_open(model_path, &file, &e) || lora_model_open(file, &config, &model, &e) ||
+        lora_model_load_adapter(model, adapter, &e) || vectors_open(vectors_path, &v, &e))
+        return fail_with(&e);
+    for (int again = 0; again < 2; again++) /* the adapter is whole again after the first */
+        if (gradient_query(model, &v.sketch, choices, n, out, &e))
+            return fail_with(&e);
+    for (uint32_t i = 0; i < v.sketch.dimensions; i++)
+        printf("%d\n", out[i]);
+    return 0; /* memory goes with the process */
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "units") == 0)
@@ -117,6 +167,8 @@ int main(int argc, char **argv)
         return sketch(argv + 2);
     if (argc == 2 && strcmp(argv[1], "divide") == 0)
         return divide();
-    fprintf(stderr, "usage: influence_dump units|solve|sketch|divide …\n");
+    if (argc == 5 && strcmp(argv[1], "query") == 0)
+        return query(argv[2], argv[3], argv[4]);
+    fprintf(stderr, "usage: influence_dump units|solve|sketch|divide|query …\n");
     return 2;
 }
