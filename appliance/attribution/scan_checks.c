@@ -24,23 +24,34 @@ static double entropy_bits(const char *text, size_t n)
     return sum;
 }
 
-/* 32 random hexadecimal digits have 3.6 bits each on average, 32 of Base64 4.7; words joined by dashes less than
- * 4.2. */
+enum char_class { CLASS_LOWER, CLASS_UPPER, CLASS_DIGIT, CLASS_OTHER, CLASSES };
+
+static enum char_class class_of(char c)
+{
+    return is_lower(c) ? CLASS_LOWER : is_upper(c) ? CLASS_UPPER : is_digit(c) ? CLASS_DIGIT : CLASS_OTHER;
+}
+
+static bool is_hex(char c) { return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
+
+/* 32 random hexadecimal digits have 3.6 bits each on average, 32 of Base64 4.7. Names and paths may come near that, but
+ * their letters keep together: of neighbours in random Base64 64 % are of different classes, in those about a third. */
 bool looks_random(const char *text, size_t n)
 {
-    static const double hex_bits = 3.0, mixed_bits = 4.4;
-    size_t digits = 0, upper = 0, lower = 0, hex = 0;
+    static const double hex_bits = 3.0, mixed_bits = 4.4, least_changes = 0.42;
+    size_t count[CLASSES] = {0}, hex = 0, changes = 0;
     if (n > 2 && memcmp(text, "0x", 2) == 0)
         text += 2, n -= 2;
     for (size_t i = 0; i < n; i++) {
-        digits += is_digit(text[i]);
-        upper += is_upper(text[i]);
-        lower += is_lower(text[i]);
-        hex += is_digit(text[i]) || (text[i] >= 'a' && text[i] <= 'f') || (text[i] >= 'A' && text[i] <= 'F');
+        count[class_of(text[i])]++;
+        hex += is_hex(text[i]);
+        changes += i && class_of(text[i]) != class_of(text[i - 1]);
     }
+    if (n < 32 || !count[CLASS_DIGIT] || count[CLASS_DIGIT] == n)
+        return false;
     if (hex == n)
-        return n >= 32 && digits && digits < n && entropy_bits(text, n) >= hex_bits;
-    return n >= 32 && digits && upper && lower && entropy_bits(text, n) >= mixed_bits;
+        return entropy_bits(text, n) >= hex_bits;
+    return count[CLASS_UPPER] && count[CLASS_LOWER] && entropy_bits(text, n) >= mixed_bits &&
+           (double)changes >= least_changes * (double)(n - 1);
 }
 
 bool has_letter_and_digit(const char *text, size_t n)
@@ -144,7 +155,7 @@ bool is_public_ipv4(const char *text, size_t n)
     if (n >= sizeof address)
         return false;
     snprintf(address, sizeof address, "%.*s", (int)n, text);
-    if (inet_pton(AF_INET, address, &in) != 1)
+    if (n == strlen("2.7.2.3") || inet_pton(AF_INET, address, &in) != 1) /* four single digits are a version's number */
         return false;
     uint32_t at = ntohl(in.s_addr);
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
