@@ -196,7 +196,9 @@ static int read_commitment(const struct offer *o, const char *path, const struct
     for (size_t i = 0; rc == 0 && i < d->n_commitments; i++)
         if (memcmp(d->commitments[i].hash, kept->commitment, 32) == 0 && !d->commitments[i].revealed)
             *time_s = d->commitments[i].time;
-    return rc == 0 && *time_s == 0 ? err_set(e, OL_EINVAL, MODULE, "%s is not open in this Datanet", from) : rc;
+    if (rc == 0 && *time_s == 0)
+        rc = err_set(e, OL_EINVAL, MODULE, "%s is not open in this Datanet; move it away if it is of no use any more", from);
+    return rc;
 }
 
 static int record(const struct offer *o, struct datanet_session *s, const struct ingested *in, struct log_propose *body,

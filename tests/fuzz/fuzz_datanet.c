@@ -1,6 +1,6 @@
-/* What a Datanet consists of when others send it: manifests, logs, rows, texts. The first byte says which. A manifest or
- * log line that is accepted is written and accepted again; rows that are read have an assistant's last word; scans and
- * duplicates end. Signatures are left out: no input would ever have one. */
+/* What a Datanet consists of when others send it: manifests, logs, rows, texts. The first byte says which. A manifest
+ * or log line that is accepted is written and accepted again; rows that are read have an assistant's last word; scans
+ * and duplicates end. Signatures are left out: no input would ever have one. */
 #include "attribution/datanet_state.h"
 #include "attribution/duplicates.h"
 #include "attribution/scan.h"
@@ -46,7 +46,8 @@ static void log_lines(const char *text, size_t n)
         entry.sequence = d->sequence + 1;
         memcpy(entry.previous, d->head, 32);
         if (datanet_apply(d, &entry, NULL) == 0)
-            CHECK(log_entry_digest(&entry, d->item, d->settings.chain_id, digest, NULL) == 0 && d->sequence == entry.sequence);
+            CHECK(log_entry_digest(&entry, d->item, d->settings.chain_id, digest, NULL) == 0 &&
+                  d->sequence == entry.sequence);
         log_entry_deinit(&entry);
     }
     datanet_close(d);

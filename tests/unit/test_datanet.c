@@ -1,6 +1,6 @@
 /* A Datanet from its rules' side: what each line of the log may do, what follows from it, and that a folder says the
- * same when it is read again. Hashes and signatures against other implementations: tests/golden/test_datanet_export.py and
- * tests/fault/test_datanet.py. */
+ * same when it is read again. Hashes and signatures against other implementations: tests/golden/test_datanet_export.py
+ * and tests/fault/test_datanet.py. */
 #include "attribution/datanet_state.h"
 
 #include <check.h>
@@ -212,7 +212,8 @@ START_TEST(test_times)
         now = 1700000000 - (uint64_t)i;
         ck_assert_int_eq(propose((const char *[]){"a", "b", "c", "d"}[i], 1, id), 0);
         if (i)
-            ck_assert_uint_gt(d->proposals[i].contribution.registered_at, d->proposals[i - 1].contribution.registered_at);
+            ck_assert_uint_gt(d->proposals[i].contribution.registered_at,
+                              d->proposals[i - 1].contribution.registered_at);
     }
     reread();
     uint64_t last = d->time;
@@ -275,7 +276,8 @@ static const struct {
     {CONTENT_INSTRUCTION, "[]", "not a JSON object"},
     {CONTENT_INSTRUCTION, "{\"instruction\":\"a\",\"instruction\":\"a\",\"output\":\"b\"}", "not JSON"},
     {CONTENT_INSTRUCTION, "{\"instruction\":\"a\\u0000\",\"output\":\"b\"}", "not JSON"},
-    {CONTENT_CHAT, "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":\"b\"}]}", NULL},
+    {CONTENT_CHAT, "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":\"b\"}]}",
+     NULL},
     {CONTENT_CHAT, "{\"messages\":[{\"role\":\"assistant\",\"content\":\"b\"}]}", NULL},
     {CONTENT_CHAT, "{\"messages\":[]}", "list"},
     {CONTENT_CHAT, "{\"messages\":{}}", "list"},
@@ -283,7 +285,8 @@ static const struct {
     {CONTENT_CHAT, "{\"messages\":[{\"role\":\"assistant\",\"content\":\"\"}]}", "last message"},
     {CONTENT_CHAT, "{\"messages\":[{\"role\":\"tool\",\"content\":\"a\"}]}", "tool"},
     {CONTENT_CHAT, "{\"messages\":[{\"role\":\"user\"}]}", "texts"},
-    {CONTENT_CHAT, "{\"messages\":[{\"role\":\"assistant\",\"content\":\"a\"},{\"role\":\"system\",\"content\":\"a\"}]}", "first"},
+    {CONTENT_CHAT,
+     "{\"messages\":[{\"role\":\"assistant\",\"content\":\"a\"},{\"role\":\"system\",\"content\":\"a\"}]}", "first"},
 };
 
 START_TEST(test_rows)

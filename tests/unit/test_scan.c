@@ -88,7 +88,8 @@ START_TEST(test_leaves_alone)
     struct scan_finding finding[SCAN_KINDS];
     scan(clean[_i], finding);
     for (int k = 0; k < SCAN_KINDS; k++)
-        ck_assert_msg(!finding[k].bytes, "%s: \"%.*s\"", scan_kind_names[k], (int)finding[k].bytes, clean[_i] + finding[k].at);
+        ck_assert_msg(!finding[k].bytes, "%s: \"%.*s\"", scan_kind_names[k], (int)finding[k].bytes,
+                      clean[_i] + finding[k].at);
 }
 END_TEST
 
@@ -117,7 +118,8 @@ END_TEST
 /* Of a thousand random keys of 256 bits next to none is missed, in hexadecimal or Base64. */
 START_TEST(test_random_keys)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", hex[] = "0123456789abcdef";
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
+                      hex[] = "0123456789abcdef";
     char key[64];
     int missed = 0;
     srandom(1);
@@ -136,8 +138,8 @@ END_TEST
 /* A megabyte of each character that patterns repeat over must not take long, nor give up. */
 START_TEST(test_long_runs)
 {
-    static const char *const runs[] = {"a", "1", "1 ", "A0", "@a", "a@", ".1", ":1", "1-", "(0", "+", "eyJ", "password=", "-----BEGIN ",
-                                       "x://", "DE11 "};
+    static const char *const runs[] = {"a",  "1",  "1 ", "A0",  "@a",        "a@",          ".1",   ":1",
+                                       "1-", "(0", "+",  "eyJ", "password=", "-----BEGIN ", "x://", "DE11 "};
     enum { BYTES = 1 << 20 };
     struct scan_finding finding[SCAN_KINDS];
     char *text = malloc(BYTES);
