@@ -40,7 +40,8 @@ int file_sync_folder(const char *path, struct err *e)
 }
 
 /* Takes the descriptor of the draft. The new name is on the disk once its folder is. */
-static int replace(int fd, const char *draft, const char *path, const struct iovec *parts, size_t n_parts, struct err *e)
+static int replace(int fd, const char *draft, const char *path, const struct iovec *parts, size_t n_parts,
+                   struct err *e)
 {
     if (fd < 0)
         return err_set(e, OL_EIO, MODULE, "cannot write beside %s: %s", path, strerror(errno));

@@ -11,8 +11,8 @@
 /* Written beside `path`, synced, renamed. OL_EIO names the path. */
 int file_replace(const char *path, const void *bytes, size_t n, struct err *) __attribute__((warn_unused_result));
 
-/* The same of parts one after another, with these permissions (umask applies), by the only writer of this file: the draft
- * is PATH.part, so that what killed programs left is overwritten and never gathers. */
+/* The same of parts one after another, with these permissions (umask applies), by the only writer of this file: the
+ * draft is PATH.part, so that what killed programs left is overwritten and never gathers. */
 int file_replace_parts(const char *path, const struct iovec *parts, size_t n_parts, mode_t mode, struct err *)
     __attribute__((warn_unused_result));
 

@@ -62,7 +62,8 @@ static int read_settings(const struct train_args *a, struct train_settings *s, e
         .rank = (int32_t)a->rank, .alpha = a->alpha, .rslora = a->rslora, .dropout = a->dropout,
         .data = {(int32_t)a->max_tokens, too_long_find(a->too_long)}, .batch = (int32_t)a->batch,
         .accumulate = (int32_t)a->accumulate, .eval_fraction = a->eval_fraction,
-        .adamw = {a->beta1, a->beta2, a->epsilon, a->weight_decay}, .schedule = schedule_find(a->schedule), .rate = a->rate,
+        .adamw = {a->beta1, a->beta2, a->epsilon, a->weight_decay}, .schedule = schedule_find(a->schedule),
+        .rate = a->rate,
         .clip = a->clip, .warmup = a->warmup, .epochs = a->epochs, .steps = a->steps, .seed = (uint64_t)a->seed};
     if (s->schedule == SCHEDULES)
         return err_set(e, OL_EINVAL, MODULE, "--schedule %s: constant, linear or cosine", a->schedule);
@@ -150,7 +151,8 @@ static int open_folder(struct session *x, bool *finished, struct err *e)
         return record_check(a->out, x->identity, e);
     }
     if (f->has_checkpoint && !a->overwrite)
-        return err_set(e, OL_EEXIST, MODULE, "%s holds a training that was stopped: go on with --resume, or start anew with "
+        return err_set(e, OL_EEXIST, MODULE,
+                       "%s holds a training that was stopped: go on with --resume, or start anew with "
                        "--overwrite", a->out);
     if (f->has_adapter && !a->overwrite && !a->resume)
         return err_set(e, OL_EEXIST, MODULE, "%s holds an adapter: name another folder, or --overwrite", a->out);
@@ -180,11 +182,13 @@ static void say_start(struct session *x)
     const struct dataset *d = &x->data;
     int64_t done = trainer_done_steps(x->trainer), n = trainer_layout(x->trainer)->n_params;
     x->report.epochs = p->epochs;
-    train_report_json(&x->report, "start", json_pack("{sI sI sI sI sI sI sI sI sb}", "parameters", (json_int_t)n, "examples",
-                      (json_int_t)p->n_train, "held_out", (json_int_t)p->n_held_out, "learnt", (json_int_t)d->taught, "tokens",
-                      (json_int_t)d->n_tokens, "long_rows", (json_int_t)d->long_rows, "steps", (json_int_t)p->steps, "done",
-                      (json_int_t)done, "resumed", done > 0));
-    train_report_line(&x->report, "%lld parameters, %u examples (%lld of %zu tokens are learnt), %u held out; %lld steps in "
+    json_t *fields = json_pack(
+        "{sI sI sI sI sI sI sI sI sb}", "parameters", (json_int_t)n, "examples", (json_int_t)p->n_train, "held_out",
+        (json_int_t)p->n_held_out, "learnt", (json_int_t)d->taught, "tokens", (json_int_t)d->n_tokens, "long_rows",
+        (json_int_t)d->long_rows, "steps", (json_int_t)p->steps, "done", (json_int_t)done, "resumed", done > 0);
+    train_report_json(&x->report, "start", fields);
+    train_report_line(&x->report,
+                      "%lld parameters, %u examples (%lld of %zu tokens are learnt), %u held out; %lld steps in "
                       "%lld epochs", (long long)n, p->n_train + p->n_held_out, (long long)d->taught, d->n_tokens,
                       p->n_held_out, (long long)p->steps, (long long)p->epochs);
     if (d->long_rows)
@@ -197,9 +201,10 @@ static void say_start(struct session *x)
 static void say_stopped(struct session *x)
 {
     int64_t done = trainer_done_steps(x->trainer), steps = trainer_plan(x->trainer)->steps;
-    train_report_json(&x->report, "stopped", json_pack("{sI sI ss}", "step", (json_int_t)done, "steps", (json_int_t)steps,
-                                                       "checkpoint", x->folder.checkpoint));
-    train_report_line(&x->report, "stopped after step %lld of %lld, all of it is in %s; the same command with --resume goes on",
+    train_report_json(&x->report, "stopped", json_pack("{sI sI ss}", "step", (json_int_t)done, "steps",
+                                                       (json_int_t)steps, "checkpoint", x->folder.checkpoint));
+    train_report_line(&x->report,
+                      "stopped after step %lld of %lld, all of it is in %s; the same command with --resume goes on",
                       (long long)done, (long long)steps, x->folder.checkpoint);
 }
 
@@ -223,9 +228,10 @@ static int write_adapter(struct session *x, struct err *e)
         rc = train_folder_remove(&x->folder, TRAIN_CHECKPOINT, e);
     if (rc)
         return rc;
-    train_report_json(&x->report, "done", json_pack("{ss ss sI sf}", "folder", x->args->out, "adapter", content, "steps",
-                                                    (json_int_t)result.steps, "seconds", result.seconds));
-    train_report_line(&x->report, "%s: adapter %.16s… and %s, %.0f s", x->args->out, content, RECORD_NAME, result.seconds);
+    train_report_json(&x->report, "done", json_pack("{ss ss sI sf}", "folder", x->args->out, "adapter", content,
+                                                    "steps", (json_int_t)result.steps, "seconds", result.seconds));
+    train_report_line(&x->report, "%s: adapter %.16s… and %s, %.0f s", x->args->out, content, RECORD_NAME,
+                      result.seconds);
     return 0;
 }
 
@@ -281,8 +287,9 @@ static int run(const struct command *command, const struct train_args *a)
 int command_train(const struct command *command, int argc, char **argv)
 {
     struct train_args a = {.targets = "q_proj,v_proj", .schedule = "linear", .too_long = "refuse", .dtype = "f32",
-                           .rank = 8, .alpha = 16, .max_tokens = 512, .batch = 8, .accumulate = 1, .warmup = 5, .epochs = 3,
-                           .rate = 1e-3, .clip = 1, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .checkpoint_every = 50};
+                           .rank = 8, .alpha = 16, .max_tokens = 512, .batch = 8, .accumulate = 1, .warmup = 5,
+                           .epochs = 3, .rate = 1e-3, .clip = 1, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8,
+                           .checkpoint_every = 50};
     const struct option options[] = {
         REQUIRED("model", &a.model, "PATH", "GGUF file or safetensors directory of the base model"),
         REQUIRED("out", &a.out, "DIR", "folder of the adapter, made if missing"),
@@ -293,7 +300,8 @@ int command_train(const struct command *command, int argc, char **argv)
         LIST("eval-data", &a.eval_data, "FILE", "evaluate on this file instead"),
         INT("max-tokens", &a.max_tokens, "N", "longest example; texts are cut into windows of it", 2, 1 << 20),
         TEXT("too-long", &a.too_long, "RULE", "longer rows: refuse, truncate or skip"),
-        TEXT("targets", &a.targets, "LIST", "layers to adapt: q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj, "
+        TEXT("targets", &a.targets, "LIST",
+             "layers to adapt: q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj, "
                                             "or all"),
         INT("rank", &a.rank, "R", "rank of the adapter", 1, LORA_MAX_RANK),
         REAL("alpha", &a.alpha, "A", "its weight: alpha / rank", 0, 1e6),
@@ -318,7 +326,8 @@ int command_train(const struct command *command, int argc, char **argv)
         INT("checkpoint-every", &a.checkpoint_every, "N", "steps, 0: only when stopped", 0, 1e9),
         FLAG("resume", &a.resume, "go on from the folder's checkpoint; the other options as they were"),
         FLAG("overwrite", &a.overwrite, "replace what the folder holds"),
-        INT("threads", &a.threads, "N", "compute threads, 0: every core; never changes the result", 0, MAX_DEVICE_THREADS),
+        INT("threads", &a.threads, "N", "compute threads, 0: every core; never changes the result", 0,
+            MAX_DEVICE_THREADS),
         FLAG("json", &a.json, "one JSON object a line: start, step, epoch, stopped, done"),
         FLAG("quiet", &a.quiet, "say nothing but errors"),
         OPTIONS_END};

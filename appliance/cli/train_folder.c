@@ -26,9 +26,11 @@ int train_folder_open(const char *path, struct train_folder *f, struct err *e)
     if (f->fd < 0)
         return err_set(e, OL_EIO, MODULE, "cannot open the folder %s: %s", path, strerror(errno));
     f->checkpoint = hf_dir_join(path, TRAIN_CHECKPOINT);
-    int rc = !f->checkpoint                          ? err_set(e, OL_ENOMEM, MODULE, "no memory")
-             : flock(f->fd, LOCK_EX | LOCK_NB) == 0 ? 0
-                                                     : err_set(e, OL_EBUSY, MODULE, "another training writes into %s", path);
+    int rc = 0;
+    if (!f->checkpoint)
+        rc = err_set(e, OL_ENOMEM, MODULE, "no memory");
+    else if (flock(f->fd, LOCK_EX | LOCK_NB) != 0)
+        rc = err_set(e, OL_EBUSY, MODULE, "another training writes into %s", path);
     if (rc) {
         train_folder_close(f);
         return rc;
@@ -49,7 +51,7 @@ void train_folder_close(struct train_folder *f)
 
 int train_folder_remove(struct train_folder *f, const char *name, struct err *e)
 {
-    if (unlinkat(f->fd, name, 0) != 0)
-        return errno == ENOENT ? 0 : err_set(e, OL_EIO, MODULE, "cannot remove %s/%s: %s", f->path, name, strerror(errno));
-    return fsync(f->fd) == 0 ? 0 : err_set(e, OL_EIO, MODULE, "cannot sync the folder %s: %s", f->path, strerror(errno));
+    if (unlinkat(f->fd, name, 0) == 0 ? fsync(f->fd) == 0 : errno == ENOENT)
+        return 0;
+    return err_set(e, OL_EIO, MODULE, "cannot remove %s/%s: %s", f->path, name, strerror(errno));
 }

@@ -43,8 +43,8 @@ static void on_step(void *user, const struct trainer_step *s)
     r->tokens += s->tokens;
     r->seconds += s->seconds;
     train_report_json(r, "step", json_pack("{sI sI sI sf sf sf sI sI sI sf}", "step", (json_int_t)s->step, "steps",
-                                           (json_int_t)s->steps, "epoch", (json_int_t)s->epoch, "loss", s->loss, "lr", s->rate,
-                                           "grad_norm", s->norm, "examples", (json_int_t)s->examples, "tokens",
+                                           (json_int_t)s->steps, "epoch", (json_int_t)s->epoch, "loss", s->loss, "lr",
+                                           s->rate, "grad_norm", s->norm, "examples", (json_int_t)s->examples, "tokens",
                                            (json_int_t)s->tokens, "learnt", (json_int_t)s->learnt, "tokens_per_second",
                                            s->seconds > 0 ? (double)s->tokens / s->seconds : 0));
     snprintf(what, sizeof what, "epoch %lld of %lld, loss %.4f", (long long)s->epoch, (long long)s->epochs,

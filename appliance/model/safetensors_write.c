@@ -92,8 +92,8 @@ static int write_parts(const char *path, const char *text, const struct safetens
     return rc;
 }
 
-int safetensors_write(const char *path, const struct safetensor *tensors, size_t n, const struct safetensors_note *notes,
-                      size_t n_notes, struct err *e)
+int safetensors_write(const char *path, const struct safetensor *tensors, size_t n,
+                      const struct safetensors_note *notes, size_t n_notes, struct err *e)
 {
     json_t *header = json_object();
     int rc = header && add_notes(header, notes, n_notes) ? fill_header(header, tensors, n, e)

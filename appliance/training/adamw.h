@@ -3,7 +3,7 @@
  * Step t (from 1), element by element, in this order of operations:
  *   p = p · (1 − lr·decay);  m = m + (1 − β₁)·(g − m);  v = β₂·v + (1 − β₂)·g·g
  *   p = p − (lr / (1 − β₁ᵗ)) · m / (√v / √(1 − β₂ᵗ) + ε)
- * as torch.optim.AdamW computes it; scalars are formed in double and rounded once. No libm but the exact square root. */
+ * as torch.optim.AdamW computes it; scalars are formed in double and rounded once. Of libm only the square root. */
 #ifndef OPENLORA_TRAINING_ADAMW_H
 #define OPENLORA_TRAINING_ADAMW_H
 

@@ -27,8 +27,8 @@ void adapter_initialise(const struct lora_layout *layout, uint64_t seed, float *
     }
 }
 
-static struct safetensor tensor(const char *name, int64_t rows, int64_t cols, enum dtype dtype, const unsigned char *data,
-                                int64_t first)
+static struct safetensor tensor(const char *name, int64_t rows, int64_t cols, enum dtype dtype,
+                                const unsigned char *data, int64_t first)
 {
     size_t element = (size_t)dtype_info(dtype)->bytes;
     return (struct safetensor){.name = {name, strlen(name)}, .dtype = dtype, .dims = {rows, cols, 1, 1}, .n_dims = 2,
@@ -77,8 +77,9 @@ static json_t *config_json(const struct adapter_description *d)
     return json_pack("{ss ss ss ss so sf si sb so sb sb sb sn sn}", "peft_type", "LORA", "task_type", "CAUSAL_LM",
                      "base_model_name_or_path", d->base_name, "bias", "none", "lora_alpha",
                      whole ? json_integer((json_int_t)d->alpha) : json_real(d->alpha), "lora_dropout", d->dropout, "r",
-                     d->rank, "use_rslora", d->rslora, "target_modules", train_targets_json(d->targets), "fan_in_fan_out",
-                     false, "inference_mode", true, "init_lora_weights", true, "modules_to_save", "layers_to_transform");
+                     d->rank, "use_rslora", d->rslora, "target_modules", train_targets_json(d->targets),
+                     "fan_in_fan_out", false, "inference_mode", true, "init_lora_weights", true, "modules_to_save",
+                     "layers_to_transform");
 }
 
 static int write_config(const char *path, const struct adapter_description *d, struct err *e)
@@ -100,7 +101,8 @@ static int write_config(const char *path, const struct adapter_description *d, s
 int adapter_write(const char *folder, const struct lora_layout *layout, const float *params,
                   const struct adapter_description *d, struct err *e)
 {
-    char *weights = hf_dir_join(folder, "adapter_model.safetensors"), *config = hf_dir_join(folder, "adapter_config.json");
+    char *weights = hf_dir_join(folder, "adapter_model.safetensors");
+    char *config = hf_dir_join(folder, "adapter_config.json");
     int rc = weights && config ? 0 : err_set(e, OL_ENOMEM, MODULE, "no memory");
     for (int64_t i = 0; i < layout->n_params && !rc; i++)
         if (!isfinite(params[i]))

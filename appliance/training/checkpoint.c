@@ -34,8 +34,8 @@ int checkpoint_write(const char *path, const struct checkpoint_vectors *v, const
     digest(data, bytes, text, sum);
     struct safetensor tensors[VECTORS];
     for (int i = 0; i < VECTORS; i++)
-        tensors[i] = (struct safetensor){.name = {names[i], strlen(names[i])}, .dtype = DTYPE_F32, .dims = {v->n, 1, 1, 1},
-                                         .n_dims = 1, .data = data[i], .bytes = bytes};
+        tensors[i] = (struct safetensor){.name = {names[i], strlen(names[i])}, .dtype = DTYPE_F32,
+                                         .dims = {v->n, 1, 1, 1}, .n_dims = 1, .data = data[i], .bytes = bytes};
     const struct safetensors_note notes[] = {{"state", text}, {"sha256", sum}};
     int rc = safetensors_write(path, tensors, VECTORS, notes, 2, e);
     free(text);

@@ -203,8 +203,8 @@ static int add_contributions(struct adding *a, const struct datanet_version *v, 
         source->contributions++;
         rc = contribution_rows(c, add_row, a, a->e);
         if (rc)
-            err_prefix(a->e, "contribution %zu (content %02x%02x%02x%02x…)", i, c->sha256[0], c->sha256[1], c->sha256[2],
-                       c->sha256[3]);
+            err_prefix(a->e, "contribution %zu (content %02x%02x%02x%02x…)", i, c->sha256[0], c->sha256[1],
+                       c->sha256[2], c->sha256[3]);
     }
     return rc;
 }
@@ -233,7 +233,8 @@ int dataset_add_datanet(struct dataset *d, const char *folder, const struct row_
 int dataset_check(const struct dataset *d, const struct dataset_options *options, struct err *e)
 {
     if (d->long_rows && options->too_long == LONG_REFUSE)
-        return err_set(e, OL_ELIMIT, MODULE, "%u rows are longer than %d tokens, the longest %d: raise the limit, or have "
+        return err_set(e, OL_ELIMIT, MODULE,
+                       "%u rows are longer than %d tokens, the longest %d: raise the limit, or have "
                        "them truncated or skipped", d->long_rows, options->max_tokens, d->longest);
     return d->n ? 0 : err_set(e, OL_EINVAL, MODULE, "the data has nothing to learn from");
 }

@@ -8,7 +8,7 @@
  *   next:    state += 0x9e3779b97f4a7c15; the draw is mix(state)                                          (SplitMix64)
  *   below n: the high 64 bits of draw · n, drawn again while the low 64 bits are below 2^64 mod n (no bias)
  *   signed unit: (draw >> 40) − 2^23, divided by 2^23: exact, in [−1, 1)
- *   order:   identity, then for i = n−1 … 1: swap i with below(i + 1)                              (Fisher and Yates) */
+ *   order:   identity, then for i = n−1 … 1: swap i with below(i + 1)                               (Fisher, Yates) */
 #ifndef OPENLORA_TRAINING_RANDOM_H
 #define OPENLORA_TRAINING_RANDOM_H
 

@@ -59,9 +59,9 @@ static json_t *sources_json(const struct dataset *d)
 json_t *record_identity(const struct record_base *base, const char *start, const struct dataset *data,
                         const struct dataset *evaluation, const struct train_settings *settings)
 {
-    return json_pack("{s{ss so} so so so so}", "base", "name", base->name, "content", content_json(base->content), "start",
-                     content_json(start), "data", sources_json(data), "evaluation_data", sources_json(evaluation),
-                     "settings", train_settings_json(settings));
+    return json_pack("{s{ss so} so so so so}", "base", "name", base->name, "content", content_json(base->content),
+                     "start", content_json(start), "data", sources_json(data), "evaluation_data",
+                     sources_json(evaluation), "settings", train_settings_json(settings));
 }
 
 static json_t *loss_json(double loss) { return isnan(loss) ? json_null() : train_real_json(loss); }
@@ -89,12 +89,12 @@ static json_t *record_json(const json_t *identity, const struct record_run *run)
     const struct trainer_result *r = run->result;
     json_t *record = json_copy((json_t *)(uintptr_t)identity);
     json_t *outcome = json_pack(
-        "{si so s{ss ss ss} sI sI sI sI sI sI sI so so sI}", "version", RECORD_VERSION, "adapter", content_json(run->adapter),
-        "build", "version", OPENLORA_VERSION, "compiler", COMPILER, "arithmetic", run->arithmetic, "started",
-        (json_int_t)r->started, "ended", (json_int_t)(clock_unix_ms() / 1000), "seconds", (json_int_t)r->seconds, "resumed",
-        (json_int_t)r->resumed, "steps", (json_int_t)r->steps, "examples", (json_int_t)r->trained, "held_out",
-        (json_int_t)r->held_out, "epochs", epochs_json(r), "evaluation_before", loss_json(r->before->evaluation),
-        "contributions", contributions_of(json_object_get(identity, "data")));
+        "{si so s{ss ss ss} sI sI sI sI sI sI sI so so sI}", "version", RECORD_VERSION, "adapter",
+        content_json(run->adapter), "build", "version", OPENLORA_VERSION, "compiler", COMPILER, "arithmetic",
+        run->arithmetic, "started", (json_int_t)r->started, "ended", (json_int_t)(clock_unix_ms() / 1000), "seconds",
+        (json_int_t)r->seconds, "resumed", (json_int_t)r->resumed, "steps", (json_int_t)r->steps, "examples",
+        (json_int_t)r->trained, "held_out", (json_int_t)r->held_out, "epochs", epochs_json(r), "evaluation_before",
+        loss_json(r->before->evaluation), "contributions", contributions_of(json_object_get(identity, "data")));
     bool ok = record && outcome && json_object_update(record, outcome) == 0;
     json_decref(outcome);
     if (ok)
@@ -220,8 +220,10 @@ int training_record_read(const char *folder, struct training_record *out, struct
              : access(path, F_OK) != 0 ? err_set(e, OL_ENOTFOUND, MODULE, "%s: there is none", path)
                                        : file_map_init(&map, path, e);
     if (!rc) {
-        rc = map.len > RECORD_MAX_BYTES ? err_set(e, OL_ELIMIT, MODULE, "%zu bytes; %d at most", map.len, RECORD_MAX_BYTES)
-                                        : parse((const char *)map.data, map.len, out, e);
+        if (map.len > RECORD_MAX_BYTES)
+            rc = err_set(e, OL_ELIMIT, MODULE, "%zu bytes; %d at most", map.len, RECORD_MAX_BYTES);
+        else
+            rc = parse((const char *)map.data, map.len, out, e);
         if (rc)
             err_prefix(e, "%s", path);
         file_map_deinit(&map);

@@ -1,6 +1,7 @@
-/* training.json: where an adapter comes from. Written beside it, in one canonical form (keys sorted, no blanks, reals as
- * decimal text, a newline at the end), so that the SHA-256 of the file stands for the training: it is the trainingRecord
- * of the adapter's version in the registry, and the roots of its Datanet versions are that version's dataRoots.
+/* training.json: where an adapter comes from. Written beside it, in one canonical form (keys sorted, no blanks, reals
+ * as decimal text, a newline at the end), so that the SHA-256 of the file stands for the training: it is the
+ * trainingRecord of the adapter's version in the registry, and the roots of its Datanet versions are that version's
+ * dataRoots.
  *
  *   {"adapter":"0x…","base":{"content":"0x…","name":"…"},"build":{…},"contributions":N,"data":[…],"ended":…,
  *    "epochs":[{"evaluation":"…"|null,"loss":"…"}…],"evaluation_before":"…"|null,"evaluation_data":[…],"examples":…,

@@ -21,7 +21,8 @@ int row_encoder_open(const struct model_file *file, struct row_encoder **out, st
     *out = NULL;
     if (!r)
         return err_set(e, OL_ENOMEM, MODULE, "no memory");
-    int rc = gguf ? tokenizer_open_gguf(gguf, &r->tokenizer, e) : tokenizer_open_dir(model_file_dir(file), &r->tokenizer, e);
+    int rc = gguf ? tokenizer_open_gguf(gguf, &r->tokenizer, e)
+                  : tokenizer_open_dir(model_file_dir(file), &r->tokenizer, e);
     const char *source = rc ? NULL : tokenizer_chat_template(r->tokenizer);
     if (source)
         rc = chat_template_compile(source, &r->template, e);
@@ -132,17 +133,19 @@ static int render(const struct row_encoder *r, const struct training_row *row, s
     return rc;
 }
 
-/* What is new in the rendering of more messages: all behind the *done bytes of `before`, which it must begin with. */
+/* What is new in the rendering of more messages: all behind `before`, with which it must begin. */
 static int push_rest(const struct row_encoder *r, const struct buf *before, const struct buf *text, enum piece piece,
                      struct row_tokens *t, struct err *e)
 {
     if (text->len < before->len || memcmp(buf_str(text), buf_str(before), before->len) != 0)
-        return err_set(e, OL_EUNSUPPORTED, MODULE, "the model's chat template writes earlier turns otherwise than it did "
+        return err_set(e, OL_EUNSUPPORTED, MODULE,
+                       "the model's chat template writes earlier turns otherwise than it did "
                        "when they were the last: give each of the assistant's turns a row of its own");
     return push_text(r, buf_str(text) + before->len, text->len - before->len, piece, t, e);
 }
 
-static int encode_turns(const struct row_encoder *r, const struct training_row *row, struct row_tokens *t, struct err *e)
+static int encode_turns(const struct row_encoder *r, const struct training_row *row, struct row_tokens *t,
+                        struct err *e)
 {
     struct buf prompt, turn; /* the conversation up to the assistant's turn, and with it */
     int rc = 0;

@@ -40,8 +40,8 @@ static int start_from(struct trainer *t, const char *path, struct err *e)
         return rc;
     layout = lora_model_layout(t->model);
     if (layout->n_params != n || layout->n_places != places || layout->places[0].rank != t->config.settings->rank)
-        return err_set(e, OL_EINVAL, MODULE, "%s has other targets or another rank (its first: %d) than this training", path,
-                       layout->places[0].rank);
+        return err_set(e, OL_EINVAL, MODULE, "%s has other targets or another rank (its first: %d) than this training",
+                       path, layout->places[0].rank);
     for (int32_t i = 0; i < layout->n_places; i++)
         if (layout->places[i].scale != scale)
             return err_set(e, OL_EINVAL, MODULE, "%s has another alpha: a scale of %g, not %g", path,
@@ -53,8 +53,8 @@ static int open_model(struct trainer *t, struct err *e)
 {
     const struct train_settings *s = t->config.settings;
     const struct train_config config = {
-        .threads = t->config.threads, .targets = s->targets, .rank = s->rank, .alpha = (float)s->alpha, .rslora = s->rslora,
-        .dropout = (float)s->dropout,
+        .threads = t->config.threads, .targets = s->targets, .rank = s->rank, .alpha = (float)s->alpha,
+        .rslora = s->rslora, .dropout = (float)s->dropout,
         .max_rows = s->data.max_tokens > LORA_DEFAULT_ROWS ? s->data.max_tokens : LORA_DEFAULT_ROWS};
     int rc = lora_model_open(t->config.file, &config, &t->model, e);
     if (rc)
@@ -115,29 +115,39 @@ const struct lora_layout *trainer_layout(const struct trainer *t) { return lora_
 
 struct trainer_result trainer_result(const struct trainer *t)
 {
-    return (struct trainer_result){.started = t->started, .resumed = t->resumed, .seconds = t->seconds, .steps = t->step,
-                                   .epochs = t->plan.epochs, .before = &t->before, .epochs_done = t->epochs,
-                                   .trained = t->plan.n_train, .held_out = t->plan.n_held_out};
+    return (struct trainer_result){.started = t->started, .resumed = t->resumed, .seconds = t->seconds,
+                                   .steps = t->step, .epochs = t->plan.epochs, .before = &t->before,
+                                   .epochs_done = t->epochs, .trained = t->plan.n_train,
+                                   .held_out = t->plan.n_held_out};
 }
 
 /* ---- evaluating */
 
-static bool evaluates(const struct trainer *t) { return t->config.evaluation || t->plan.n_held_out; }
+/* What is held out, or the set of its own. */
+static uint32_t n_evaluated(const struct trainer *t)
+{
+    return t->config.evaluation ? t->config.evaluation->n : t->plan.n_held_out;
+}
 
-/* Mean loss per learnt token over what is held out, or over the set of its own. */
+static struct train_example evaluated(const struct trainer *t, uint32_t i)
+{
+    return t->config.evaluation ? dataset_example(t->config.evaluation, i)
+                                : dataset_example(t->config.data, t->plan.held_out[i]);
+}
+
+/* Mean loss per learnt token. */
 static int evaluate(struct trainer *t, double *mean, struct err *e)
 {
-    const struct dataset *set = t->config.evaluation ? t->config.evaluation : t->config.data;
-    uint32_t n = t->config.evaluation ? set->n : t->plan.n_held_out;
+    uint32_t n = n_evaluated(t);
     double loss = 0, weight = 0;
     for (uint32_t at = 0; at < n; at += EVALUATED_TOGETHER) {
-        int32_t k = (int32_t)(n - at < EVALUATED_TOGETHER ? n - at : EVALUATED_TOGETHER);
-        for (int32_t i = 0; i < k; i++)
-            t->examples[i] = dataset_example(set, t->config.evaluation ? at + (uint32_t)i : t->plan.held_out[at + (uint32_t)i]);
-        int rc = lora_model_loss_batch(t->model, t->examples, k, t->losses, e);
+        uint32_t k = n - at < EVALUATED_TOGETHER ? n - at : EVALUATED_TOGETHER;
+        for (uint32_t i = 0; i < k; i++)
+            t->examples[i] = evaluated(t, at + i);
+        int rc = lora_model_loss_batch(t->model, t->examples, (int32_t)k, t->losses, e);
         if (rc)
             return rc;
-        for (int32_t i = 0; i < k; i++) {
+        for (uint32_t i = 0; i < k; i++) {
             loss += t->losses[i].loss;
             weight += t->losses[i].weight_sum;
         }
@@ -174,11 +184,12 @@ static int update(struct trainer *t, struct trainer_step *report, double loss, s
     report->norm = gradient_norm(t->gradient, t->n) * mean;
     report->rate = schedule_rate(&t->schedule, t->step);
     if (!isfinite(report->loss) || !isfinite(report->norm))
-        return err_set(e, OL_EINVAL, MODULE, "loss %g and gradient norm %g at step %lld: a lower learning rate or a longer "
+        return err_set(e, OL_EINVAL, MODULE,
+                       "loss %g and gradient norm %g at step %lld: a lower learning rate or a longer "
                        "warm-up may help", report->loss, report->norm, (long long)t->step + 1);
     float scale = (float)(mean * clip_scale(report->norm, s->clip));
-    adamw_step(&s->adamw, report->rate, t->step + 1, t->gradient, scale, lora_model_params(t->model), t->moment1, t->moment2,
-               t->n);
+    adamw_step(&s->adamw, report->rate, t->step + 1, t->gradient, scale, lora_model_params(t->model), t->moment1,
+               t->moment2, t->n);
     return 0;
 }
 
@@ -213,7 +224,7 @@ static int end_epoch(struct trainer *t, int64_t epoch, struct err *e)
     struct trainer_epoch *to = epoch < 0 ? &t->before : &t->epochs[epoch];
     double begin = clock_mono_s();
     *to = (struct trainer_epoch){epoch < 0 ? NAN : t->epoch_loss / t->epoch_weight, NAN};
-    int rc = evaluates(t) ? evaluate(t, &to->evaluation, e) : 0;
+    int rc = n_evaluated(t) ? evaluate(t, &to->evaluation, e) : 0;
     t->epoch_loss = t->epoch_weight = 0;
     t->seconds += clock_mono_s() - begin;
     if (!rc && t->config.events.epoch)
@@ -223,7 +234,7 @@ static int end_epoch(struct trainer *t, int64_t epoch, struct err *e)
 
 int trainer_run(struct trainer *t, const volatile sig_atomic_t *stop, struct err *e)
 {
-    int rc = t->step == 0 && evaluates(t) ? end_epoch(t, -1, e) : 0;
+    int rc = t->step == 0 && n_evaluated(t) ? end_epoch(t, -1, e) : 0;
     while (!rc && t->step < t->plan.steps) {
         rc = take_step(t, e);
         bool last = t->step == t->plan.steps, whole = t->step % t->plan.steps_per_epoch == 0;

@@ -4,7 +4,7 @@
  *   open ── resume? ── run ──(stopped)── checkpoint written: OL_ECANCELLED
  *                       └────(done)───── the last state is in the checkpoint; trainer_params, trainer_result
  *
- * After a step: parameters; at an epoch's end its mean loss and the evaluation; then the checkpoint, when one is due. */
+ * After a step: parameters; at an epoch's end its mean loss and the evaluation; then the checkpoint when one is due. */
 #ifndef OPENLORA_TRAINING_TRAINER_H
 #define OPENLORA_TRAINING_TRAINER_H
 
@@ -64,7 +64,8 @@ const struct train_plan *trainer_plan(const struct trainer *t);
 
 /* Until the last step, or until *stop is not 0: the step is finished and a checkpoint written. A loss that is not
  * finite is OL_EINVAL. */
-int trainer_run(struct trainer *t, const volatile sig_atomic_t *stop, struct err *e) __attribute__((warn_unused_result));
+int trainer_run(struct trainer *t, const volatile sig_atomic_t *stop, struct err *e)
+    __attribute__((warn_unused_result));
 
 struct trainer_result trainer_result(const struct trainer *t);
 const float *trainer_params(const struct trainer *t);

@@ -1,5 +1,5 @@
 /* Preloaded into a program: counts its operations on files below $KILL_BELOW and kills it by SIGKILL before operation
- * $KILL_AT (from 1); of a write, half is done first. Without KILL_AT the number is written to $KILL_COUNT at the end. */
+ * $KILL_AT (from 1); of a write, half is done first. Without KILL_AT their number is written to $KILL_COUNT. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>

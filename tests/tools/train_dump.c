@@ -17,7 +17,8 @@ static const char *text(const json_t *o, const char *key) { return json_string_v
 static json_t *adamw(const json_t *o)
 {
     const struct adamw a = {real(o, "beta1"), real(o, "beta2"), real(o, "epsilon"), real(o, "weight_decay")};
-    const json_t *start = json_object_get(o, "p"), *gradients = json_object_get(o, "g"), *rates = json_object_get(o, "lr");
+    const json_t *start = json_object_get(o, "p"), *gradients = json_object_get(o, "g");
+    const json_t *rates = json_object_get(o, "lr");
     size_t n = json_array_size(start);
     float *v = calloc(4 * n, sizeof *v), *p = v, *g = v + n, *m1 = v + 2 * n, *m2 = v + 3 * n;
     json_t *out = json_array();
@@ -28,7 +29,8 @@ static json_t *adamw(const json_t *o)
         for (size_t i = 0; i < n; i++)
             g[i] = (float)json_number_value(json_array_get(json_array_get(gradients, t), i));
         double scale = clip_scale(gradient_norm(g, (int64_t)n), real(o, "clip"));
-        adamw_step(&a, json_number_value(json_array_get(rates, t)), (int64_t)t + 1, g, (float)scale, p, m1, m2, (int64_t)n);
+        adamw_step(&a, json_number_value(json_array_get(rates, t)), (int64_t)t + 1, g, (float)scale, p, m1, m2,
+                   (int64_t)n);
         for (size_t i = 0; i < n; i++)
             json_array_append_new(now, json_real((double)p[i]));
         json_array_append_new(out, now);
@@ -95,8 +97,8 @@ static json_t *rows(const json_t *o)
     if (!rc)
         rc = dataset_check(&d, &options, &e);
     json_t *out = rc ? json_pack("{ss}", "error", e.message)
-                     : json_pack("{so sI sI}", "examples", examples(&d), "rows", (json_int_t)d.sources[0].rows, "long_rows",
-                                 (json_int_t)d.long_rows);
+                     : json_pack("{so sI sI}", "examples", examples(&d), "rows", (json_int_t)d.sources[0].rows,
+                                 "long_rows", (json_int_t)d.long_rows);
     dataset_deinit(&d);
     row_encoder_close(encoder);
     model_file_close(file);

@@ -1,5 +1,5 @@
-/* What a training keeps: safetensors files as written and read, checkpoints to the bit, damage noticed; what is held out;
- * the adapter's start. */
+/* What a training keeps: safetensors files as written and read, checkpoints to the bit, damage noticed; what is held
+ * out; the adapter's start. */
 #include "model/safetensors_write.h"
 #include "training/adapter_write.h"
 #include "training/checkpoint.h"
@@ -19,8 +19,8 @@ static void teardown(void)
 
 static struct safetensor tensor_of(const char *name, enum dtype dtype, int64_t n, const void *data, size_t bytes)
 {
-    return (struct safetensor){.name = {name, strlen(name)}, .dtype = dtype, .dims = {n, 1, 1, 1}, .n_dims = 1, .data = data,
-                               .bytes = bytes};
+    return (struct safetensor){.name = {name, strlen(name)}, .dtype = dtype, .dims = {n, 1, 1, 1}, .n_dims = 1,
+                               .data = data, .bytes = bytes};
 }
 
 START_TEST(tensors_come_back)
@@ -136,8 +136,8 @@ START_TEST(damage_to_a_checkpoint_is_noticed)
 }
 END_TEST
 
-static const struct train_settings settings = {.targets = 1, .rank = 8, .alpha = 16, .data = {64, LONG_REFUSE}, .batch = 4,
-                                               .accumulate = 2, .rate = 1e-3, .epochs = 3, .seed = 5,
+static const struct train_settings settings = {.targets = 1, .rank = 8, .alpha = 16, .data = {64, LONG_REFUSE},
+                                               .batch = 4, .accumulate = 2, .rate = 1e-3, .epochs = 3, .seed = 5,
                                                .adamw = {0.9, 0.999, 1e-8, 0}};
 
 START_TEST(an_epoch_sees_every_example_once)
