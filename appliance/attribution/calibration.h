@@ -1,5 +1,5 @@
 /* What calibration finds for one adapter version (docs/attribution.md §7): figures of the rule, and how often it pays
- * for answers that owe nothing to the data. Kept in calibration.json of the policy's folder until policy.json is made. */
+ * for answers that owe nothing to the data. In calibration.json of the policy's folder, which policy.json is made from. */
 #ifndef OPENLORA_ATTRIBUTION_CALIBRATION_H
 #define OPENLORA_ATTRIBUTION_CALIBRATION_H
 
@@ -24,9 +24,9 @@ struct calibration {
     bool has_gradients; /* false: they do not tell the adapter's answers from others; the policy has spans alone */
     struct calibration_gradients {
         uint32_t kappa_ppb;
-        uint64_t s0;               /* median X of the adapter's own answers, at least 1 */
-        uint32_t domain_prompts;   /* of those answers; in parts of them that earn anything: */
-        uint32_t domain_paid_ppm;  /* answers with X > 0 */
+        uint64_t s0;              /* median X of the adapter's own answers, at least 1 */
+        uint32_t domain_prompts;  /* how many these were */
+        uint32_t domain_paid_ppm; /* of them those with X > 0 */
     } gradients;
     uint32_t null_prompts;     /* that τ and κ were taken from */
     uint32_t answer_tokens;    /* longest answer */

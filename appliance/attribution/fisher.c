@@ -123,8 +123,8 @@ static int factor(const struct fisher_rows *f, enum fisher_form form, double lam
     return cholesky(*l, n, e);
 }
 
-int fisher_solve(const struct fisher_rows *f, enum fisher_form form, const double *b, size_t m, size_t stride, double *x,
-                 struct err *e)
+int fisher_solve(const struct fisher_rows *f, enum fisher_form form, const double *b, size_t m, size_t stride,
+                 double *x, struct err *e)
 {
     double lambda = fisher_damping(f), *l = NULL;
     if (!isfinite(lambda))

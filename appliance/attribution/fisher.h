@@ -1,8 +1,8 @@
 /* Damped solves with the empirical Fisher matrix of one block (docs/attribution.md §3): F = (1/n) Σ φφᵀ over n rows of
  * K numbers, λ = 0.1·tr(F)/K, x = (F + λI)⁻¹ b. Everything in float64, sums in a fixed order.
  *
- * Known pitfalls: a block whose rows are all zero has λ = 0, and its solution is defined as 0. DataInf swaps inverse and
- * mean, which is wrong by O(K²): it is here to be measured against, nothing is paid by it. */
+ * Known pitfalls: a block whose rows are all zero has λ = 0, and its solution is defined as 0. DataInf swaps inverse
+ * and mean, which is wrong by O(K²): it is here to be measured against, nothing is paid by it. */
 #ifndef OPENLORA_ATTRIBUTION_FISHER_H
 #define OPENLORA_ATTRIBUTION_FISHER_H
 

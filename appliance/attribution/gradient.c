@@ -160,8 +160,9 @@ int gradient_rows(struct lora_model *model, const struct sketch *s, const struct
                       .gradients = calloc(GRADIENT_BATCH, (size_t)layout->n_params * sizeof *b.gradients),
                       .weights = calloc(GRADIENT_BATCH, (size_t)max_rows * sizeof *b.weights)};
     float *whole = NULL;
-    int64_t got = b.gradients && b.weights ? gradient_halve(model, &whole, e)
-                                           : err_set(e, OL_ENOMEM, MODULE, "no memory for %d gradients", GRADIENT_BATCH);
+    int64_t got = b.gradients && b.weights
+                      ? gradient_halve(model, &whole, e)
+                      : err_set(e, OL_ENOMEM, MODULE, "no memory for %d gradients", GRADIENT_BATCH);
     for (size_t done = 0; done < n && got >= 0; done += (size_t)got) {
         bool fits = rows[done].n <= (size_t)max_rows;
         got = fits ? batch_of_short(&b, rows + done, n - done, e) : batch_of_long(&b, &rows[done], e);

@@ -3,8 +3,8 @@
  * layer of the model that the adapter changes.
  *
  * They are taken half way: with B halved, so that the adapter changes half as much. Where training ended the rows'
- * gradients cancel each other, and what all rows taught together has no gradient left; half way from the base to there it
- * has. The model holds the whole adapter before and after every call. */
+ * gradients cancel each other, and what all rows taught together has no gradient left; half way from the base to there
+ * it has. The model holds the whole adapter before and after every call. */
 #ifndef OPENLORA_ATTRIBUTION_GRADIENT_H
 #define OPENLORA_ATTRIBUTION_GRADIENT_H
 
@@ -26,8 +26,8 @@ void gradient_sketch(const struct sketch *, const struct lora_layout *, const fl
 
 /* ---- rows of training data */
 
-/* One row's tokens: what it teaches has weight 1, and its loss is the sum of −ln p over them, so that cutting a row into
- * two changes nothing. A row longer than the model's max_rows is cut into windows that overlap by one token. */
+/* One row's tokens: what it teaches has weight 1, and its loss is the sum of −ln p over them, so that cutting a row
+ * into two changes nothing. A row longer than the model's max_rows is cut into windows that overlap by one token. */
 struct gradient_row {
     const uint32_t *tokens;
     const bool *taught; /* at least one behind the first token */
@@ -44,10 +44,10 @@ int gradient_rows(struct lora_model *, const struct sketch *, const struct gradi
     __attribute__((warn_unused_result));
 
 /* From them the contributors' vectors u (m, dimensions) before quantization: phi is clipped in place to three times the
- * median norm, and u_c = (F + λI)⁻¹ Σ φ over the rows with owner c < m, block by block. *clip_norm: that bound. OL_EINVAL:
- * no rows, or none with a gradient. */
-int gradient_solve(const struct sketch *, double *phi, const double *norms, const uint32_t *owners, size_t n, uint32_t m,
-                   double *u, double *clip_norm, struct err *) __attribute__((warn_unused_result));
+ * median norm, and u_c = (F + λI)⁻¹ Σ φ over the rows with owner c < m, block by block. *clip_norm: that bound.
+ * OL_EINVAL: no rows, or none with a gradient. */
+int gradient_solve(const struct sketch *, double *phi, const double *norms, const uint32_t *owners, size_t n,
+                   uint32_t m, double *u, double *clip_norm, struct err *) __attribute__((warn_unused_result));
 
 /* ---- an answer */
 
@@ -62,8 +62,8 @@ struct gradient_choice {
 int64_t gradient_open(const int32_t *prompt, size_t n_prompt, const int32_t *choice, size_t n, bool *open, struct err *)
     __attribute__((warn_unused_result));
 
-/* v̂ (dimensions): over all choices the gradient of the open tokens' mean −ln p, sketched, normalised, quantized. OL_EINVAL:
- * no open token, or no gradient. OL_ELIMIT: a choice longer than the model's max_rows. */
+/* v̂ (dimensions): over all choices the gradient of the open tokens' mean −ln p, sketched, normalised, quantized.
+ * OL_EINVAL: no open token, or no gradient. OL_ELIMIT: a choice longer than the model's max_rows. */
 int gradient_query(struct lora_model *, const struct sketch *, const struct gradient_choice *, size_t n_choices,
                    int16_t *query, struct err *) __attribute__((warn_unused_result));
 

@@ -7,7 +7,8 @@
 
 #define MODULE "gradient"
 
-int64_t gradient_open(const int32_t *prompt, size_t n_prompt, const int32_t *choice, size_t n, bool *open, struct err *e)
+int64_t gradient_open(const int32_t *prompt, size_t n_prompt, const int32_t *choice, size_t n, bool *open,
+                      struct err *e)
 {
     uint32_t *places = malloc((n_prompt + 1) * sizeof *places);
     bool *echo = calloc(n + 1, sizeof *echo);

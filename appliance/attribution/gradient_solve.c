@@ -38,8 +38,8 @@ static void clip(double *phi, const double *norms, size_t n, size_t k, double bo
                 phi[r * k + i] *= bound / norms[r];
 }
 
-int gradient_solve(const struct sketch *s, double *phi, const double *norms, const uint32_t *owners, size_t n, uint32_t m,
-                   double *u, double *clip_norm, struct err *e)
+int gradient_solve(const struct sketch *s, double *phi, const double *norms, const uint32_t *owners, size_t n,
+                   uint32_t m, double *u, double *clip_norm, struct err *e)
 {
     size_t k = s->dimensions;
     if (n < 1)

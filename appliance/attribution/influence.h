@@ -31,7 +31,7 @@ struct influence_result {
 /* ⌊√x⌋ */
 uint64_t influence_root(unsigned __int128 x);
 
-/* cos(v̂, û of contributor c) in ppb, rounded up: the least κ with which c earns nothing by this answer; 0 unless I > 0.
+/* cos(v̂, û of contributor c) in ppb, rounded up: the least κ with which c earns nothing by it. 0 unless I > 0.
  * Calibration takes κ from it. */
 uint32_t influence_cosine_ppb(const struct vectors *, const int16_t *query, uint32_t c);
 

@@ -57,8 +57,8 @@ struct policy_document {
 };
 extern const struct schema policy_document_schema;
 
-/* Strict. hash: SHA-256 of the text, the content hash of the policy's version row. OL_EFORMAT: also values that no policy
- * has. Release with policy_document_deinit, which after an error is not needed. */
+/* Strict. hash: SHA-256 of the text, the content hash of the policy's version row. OL_EFORMAT: also values that no
+ * policy has. Release with policy_document_deinit, which after an error is not needed. */
 int policy_document_parse(const char *text, size_t n, struct policy_document *out, uint8_t hash[SHA256_BYTES],
                           struct err *) __attribute__((warn_unused_result));
 int policy_document_load(const char *path, struct policy_document *out, uint8_t hash[SHA256_BYTES], struct err *)

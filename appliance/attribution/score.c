@@ -26,7 +26,8 @@ static int find_spans(struct scorer *s, const struct scored_answer *a, struct sc
     return rc;
 }
 
-static int find_query(const struct scorer *s, const struct scored_answer *a, struct score *out, bool *open, struct err *e)
+static int find_query(const struct scorer *s, const struct scored_answer *a, struct score *out, bool *open,
+                      struct err *e)
 {
     int64_t left = gradient_open(a->prompt, a->n_prompt, a->answer, a->n, open, e);
     if (left < 0)

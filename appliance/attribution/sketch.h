@@ -1,7 +1,7 @@
 /* CountSketch: gradients of any length as few numbers whose dot products estimate the gradients' (docs/attribution.md
- * §3). Each block, a layer of the model, has its own dimensions: parameter i of block l adds ± its value to one of them,
- * sign and place drawn by a counter-based integer hash of (seed, l, i). No table, no state, no libm: every program gets
- * the same sketch, and sums are formed in the order of i. */
+ * §3). Each block, a layer of the model, has its own dimensions: parameter i of block l adds ± its value to one of
+ * them, sign and place drawn by a counter-based integer hash of (seed, l, i). No table, no state, no libm: every
+ * program gets the same sketch, and sums are formed in the order of i. */
 #ifndef OPENLORA_ATTRIBUTION_SKETCH_H
 #define OPENLORA_ATTRIBUTION_SKETCH_H
 

@@ -64,7 +64,8 @@ static void hash_row(const struct row_tokens *t, uint8_t out[SHA256_BYTES])
     sha256_end(&h, out);
 }
 
-/* Two rows whose hashes begin alike are compared whole; a third of that kind would only be looked up against the later. */
+/* Two rows whose hashes begin alike are compared whole; a third of that kind would only be looked up against the later.
+ */
 static bool is_copy(const struct loading *l, const uint8_t hash[SHA256_BYTES])
 {
     uint64_t key, at;
@@ -183,8 +184,10 @@ static int finish(struct loading *l)
         k->row = (struct gradient_row){0};
     }
     return out->n_owners <= VECTORS_MAX ? OL_OK
-                                        : err_set(l->e, OL_ELIMIT, MODULE, "%u contributors; gradients are shared by %d at "
-                                                  "most: make the policy without them", out->n_owners, VECTORS_MAX);
+                                        : err_set(l->e, OL_ELIMIT, MODULE,
+                                                  "%u contributors; gradients are shared by %d at "
+                                                  "most: make the policy without them",
+                                                  out->n_owners, VECTORS_MAX);
 }
 
 static void free_row(struct gradient_row *row)

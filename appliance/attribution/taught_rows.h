@@ -1,6 +1,6 @@
 /* The rows that contributors are credited for: of Datanet versions in document order every row that teaches something,
- * copies of an earlier row left out (docs/attribution.md §3: canonical representatives). Then ordered by contribution id
- * and row, so that sums over them do not depend on when a contribution was registered, unless that decides who was
+ * copies of an earlier row left out (docs/attribution.md §3: canonical representatives). Then ordered by contribution
+ * id and row, so that sums over them do not depend on when a contribution was registered, unless that decides who was
  * first. */
 #ifndef OPENLORA_ATTRIBUTION_TAUGHT_ROWS_H
 #define OPENLORA_ATTRIBUTION_TAUGHT_ROWS_H

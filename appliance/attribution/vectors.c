@@ -39,8 +39,8 @@ static int check_header(const struct header *h, size_t bytes, struct err *e)
 {
     if (memcmp(h->magic, magic, sizeof magic) != 0)
         return err_set(e, OL_EFORMAT, MODULE, "not a file of contributor vectors");
-    if (h->dimensions < 1 || h->dimensions > SKETCH_MAX_DIMENSIONS || h->n_blocks < 1 || h->n_blocks > SKETCH_MAX_BLOCKS ||
-        h->n < 1 || h->n > VECTORS_MAX)
+    if (h->dimensions < 1 || h->dimensions > SKETCH_MAX_DIMENSIONS || h->n_blocks < 1 ||
+        h->n_blocks > SKETCH_MAX_BLOCKS || h->n < 1 || h->n > VECTORS_MAX)
         return err_set(e, OL_EFORMAT, MODULE, "%u dimensions, %u blocks or %u contributors are out of range",
                        h->dimensions, h->n_blocks, h->n);
     if (h->exponent < -VECTOR_MAX_EXPONENT || h->exponent > VECTOR_MAX_EXPONENT)
@@ -147,7 +147,11 @@ void vectors_close(struct vectors *v)
 int vectors_write(const char *path, const struct sketch *s, int32_t exponent, double clip_norm,
                   const struct vectors_owner *owners, const int16_t *values, uint32_t n, struct err *e)
 {
-    struct header h = {.dimensions = s->dimensions, .n_blocks = s->n_blocks, .seed = s->seed, .exponent = exponent, .n = n,
+    struct header h = {.dimensions = s->dimensions,
+                       .n_blocks = s->n_blocks,
+                       .seed = s->seed,
+                       .exponent = exponent,
+                       .n = n,
                        .clip_norm = clip_norm};
     struct buf out;
     struct vectors check;

@@ -52,20 +52,22 @@ int vectors_open(const char *path, struct vectors *out, struct err *) __attribut
 int vectors_parse(const void *bytes, size_t n, struct vectors *out, struct err *) __attribute__((warn_unused_result));
 void vectors_close(struct vectors *); /* also after a failed open; zeroes */
 
-/* All of n·K numbers by one power of two, the largest that keeps the greatest within VECTOR_LIMIT: *exponent; rounded to
- * nearest, ties to even. All zero: exponent 0. OL_EINVAL: not finite, or too large or small for the exponent's range. */
+/* All of n·K numbers by one power of two, the largest that keeps the greatest within VECTOR_LIMIT: *exponent; rounded
+ * to nearest, ties to even. All zero: exponent 0. OL_EINVAL: not finite, or too large or small for the exponent's
+ * range. */
 int vectors_quantize(const double *u, size_t n, int16_t *out, int32_t *exponent, struct err *)
     __attribute__((warn_unused_result));
 
-/* v̂ of an answer's sketched gradient: divided by its norm, by QUERY_EXPONENT, ±VECTOR_LIMIT at most. OL_EINVAL: zero or
- * not finite. */
+/* v̂ of an answer's sketched gradient: divided by its norm, times 2^QUERY_EXPONENT, ±VECTOR_LIMIT at most. OL_EINVAL: zero
+ * or not finite. */
 int query_quantize(const double *v, size_t n, int16_t *out, struct err *) __attribute__((warn_unused_result));
 /* queryHash: keccak256 of v̂ as little-endian int16. */
 void query_hash(const int16_t *query, size_t n, uint8_t out[HASH_BYTES]);
 
 /* Writes the file in one step; owners and values as in struct vectors. OL_EINVAL: owners that a file must not have. */
 int vectors_write(const char *path, const struct sketch *, int32_t exponent, double clip_norm,
-                  const struct vectors_owner *owners, const int16_t *values, uint32_t n, struct err *) __attribute__((warn_unused_result));
+                  const struct vectors_owner *owners, const int16_t *values, uint32_t n, struct err *)
+    __attribute__((warn_unused_result));
 
 int vectors_owner_order(const struct vectors_owner *a, const struct vectors_owner *b); /* <0, 0, >0 */
 

@@ -22,7 +22,8 @@ int vectors_quantize(const double *u, size_t n, int16_t *out, int32_t *exponent,
             power--;
     }
     if (power < -VECTOR_MAX_EXPONENT || power > VECTOR_MAX_EXPONENT)
-        return err_set(e, OL_EINVAL, MODULE, "the greatest of the contributors' numbers, %g, is out of range", greatest);
+        return err_set(e, OL_EINVAL, MODULE, "the greatest of the contributors' numbers, %g, is out of range",
+                       greatest);
     for (size_t i = 0; i < n; i++)
         out[i] = (int16_t)rint(ldexp(u[i], power));
     *exponent = power;

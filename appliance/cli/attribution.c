@@ -7,11 +7,14 @@
 
 static const struct command steps[] = {
     {"attribution index", "", "which words are whose: the documents of Datanets, sorted",
-     "Writes spans.index, surprisal.bin and sources.json into the folder. The same Datanets and model give the same bytes.",
+     "Writes spans.index, surprisal.bin and sources.json into the folder. The same Datanets and model give the same "
+     "bytes.",
      command_attribution_index},
     {"attribution vectors", "", "what each contributor's rows would change in an adapter",
-     "Gradients of all rows with the adapter as it is served, sketched; one damped solve per layer. Takes about as long\n"
-     "as an epoch of training.", command_attribution_vectors},
+     "Gradients of all rows with the adapter as it is served, sketched; one damped solve per layer. Takes about as "
+     "long\n"
+     "as an epoch of training.",
+     command_attribution_vectors},
     {"attribution calibrate", "", "from what on spans and gradients are paid, and how often for nothing",
      "Needs the index and, for gradients, the vectors. Null answers are the base model's to prompts outside the data.",
      command_attribution_calibrate},

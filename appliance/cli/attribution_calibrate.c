@@ -1,5 +1,5 @@
-/* openlora attribution calibrate: from which worth on spans are paid, from which influence on gradients are, and how often
- * both pay for answers that owe nothing to the data (docs/attribution.md §7).
+/* openlora attribution calibrate: from which worth on spans are paid, from which influence on gradients are, and how
+ * often both pay for answers that owe nothing to the data (docs/attribution.md §7).
  *
  * Null answers are the base model's own, to prompts outside the data, scored with the adapter. The first of them give τ
  * and κ, others test both; the adapter's own answers to prompts that were not trained on give S₀. */
@@ -109,7 +109,8 @@ static int open_prompts(struct session *x, struct err *e)
     x->n_nulls = (size_t)a->nulls;
     if (!rc && x->has_vectors)
         rc = a->prompts ? prompt_list_load(a->prompts, SIZE_MAX, &x->domain, e)
-                        : err_set(e, OL_EINVAL, MODULE, "--prompts: name a file of prompts as users would send them to this "
+                        : err_set(e, OL_EINVAL, MODULE,
+                                  "--prompts: name a file of prompts as users would send them to this "
                                   "adapter, none of which it was trained on");
     return rc;
 }
@@ -140,8 +141,10 @@ static int choose_tau(struct session *x, struct err *e)
     if (!queries)
         return err_set(e, OL_ENOMEM, MODULE, "no memory for %zu answers", x->n_nulls);
     for (size_t i = 0; i < x->n_nulls; i++)
-        queries[i] = (struct span_query){.prompt = x->null_answers[i].prompt, .prompt_tokens = x->null_answers[i].n_prompt,
-                                         .answer = x->null_answers[i].tokens, .answer_tokens = x->null_answers[i].n};
+        queries[i] = (struct span_query){.prompt = x->null_answers[i].prompt,
+                                         .prompt_tokens = x->null_answers[i].n_prompt,
+                                         .answer = x->null_answers[i].tokens,
+                                         .answer_tokens = x->null_answers[i].n};
     int rc = span_calibrate_tau(x->index, &x->surprisal, queries, x->n_nulls, MAX_NULL_SPANS_PPM, &found, e);
     free(queries);
     if (!rc)
@@ -176,7 +179,8 @@ static int choose_kappa(struct session *x, struct err *e)
 }
 
 /* X and the units of an answer under κ and S₀. */
-static int pay(const struct session *x, const struct score *s, uint64_t s0, uint64_t *total, uint32_t *units, struct err *e)
+static int pay(const struct session *x, const struct score *s, uint64_t s0, uint64_t *total, uint32_t *units,
+               struct err *e)
 {
     const struct influence_rule rule = {x->result.gradients.kappa_ppb, s0};
     const struct influence_answer a = {s->query, s->tokens, s->open_tokens};
@@ -287,8 +291,9 @@ static void print(const struct session *x)
     }
     printf("tau %.3f bits", c->tau_millibits / 1000.0);
     if (c->has_gradients)
-        printf(", kappa %.6f, S0 %llu: %.1f %% of %u answers of the adapter earn\n", c->gradients.kappa_ppb / (double)PPB,
-               (unsigned long long)c->gradients.s0, c->gradients.domain_paid_ppm / 1e4, c->gradients.domain_prompts);
+        printf(", kappa %.6f, S0 %llu: %.1f %% of %u answers of the adapter earn\n",
+               c->gradients.kappa_ppb / (double)PPB, (unsigned long long)c->gradients.s0,
+               c->gradients.domain_paid_ppm / 1e4, c->gradients.domain_prompts);
     else
         printf("; gradients are of no use here: %s\n", x->has_vectors ? "half of the adapter's own answers earn nothing"
                                                                        : "there are no vectors");
@@ -320,8 +325,8 @@ int command_attribution_calibrate(const struct command *command, int argc, char 
     const struct option options[] = {
         REQUIRED("model", &a.model, "PATH", "GGUF file or safetensors directory of the base model"),
         REQUIRED("adapter", &a.adapter, "PATH", "the adapter, byte for byte as it is served"),
-        REQUIRED("out", &a.folder, "DIR", "the policy's folder: its index and vectors are read, " POLICY_CALIBRATION_FILE
-                 " is written"),
+        REQUIRED("out", &a.folder, "DIR",
+                 "the policy's folder: its index and vectors are read, " POLICY_CALIBRATION_FILE " is written"),
         TEXT("prompts", &a.prompts, "FILE", "prompts that users send to this adapter, not in its data; one a line"),
         TEXT("null-prompts", &a.null_prompts, "FILE", "prompts outside the data, one a line"),
         INT("nulls", &a.nulls, "N", "null prompts that calibrate", 1, 1 << 20),

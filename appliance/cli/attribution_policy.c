@@ -1,5 +1,5 @@
-/* openlora attribution policy: the document that pins a folder's files for one adapter version, its row in the catalog and
- * on the chain (docs/attribution.md §7). openlora attribution show: what a folder's policy says. */
+/* openlora attribution policy: the document that pins a folder's files for one adapter version, its row in the catalog
+ * and on the chain (docs/attribution.md §7). openlora attribution show: what a folder's policy says. */
 #include "attribution/calibration.h"
 #include "attribution/policy.h"
 #include "base/file_hash.h"
@@ -83,7 +83,8 @@ static int fill_gradients(const char *folder, const struct calibration *c, struc
     return hash_file(folder, POLICY_VECTORS_FILE, g->vectors, e);
 }
 
-static int fill(const struct policy_args *a, const struct catalogued_version *of, struct policy_document *d, struct err *e)
+static int fill(const struct policy_args *a, const struct catalogued_version *of, struct policy_document *d,
+                struct err *e)
 {
     char path[PATH_MAX];
     struct calibration c;
@@ -116,13 +117,15 @@ static int fill(const struct policy_args *a, const struct catalogued_version *of
 
 /* The folder's policy as the next version of the item of this name; an unchanged one keeps its row. */
 static int add_row(const struct policy_args *a, struct chain_catalog *catalog, const struct wallet *owner,
-                   const uint8_t hash[SHA256_BYTES], const uint8_t of[32], struct catalogued_version *out, struct err *e)
+                   const uint8_t hash[SHA256_BYTES], const uint8_t of[32], struct catalogued_version *out,
+                   struct err *e)
 {
     char name[ITEM_NAME_BYTES];
     const struct catalogued_version *known = chain_catalog_by_content(catalog, hash, of), *older;
     int len = snprintf(name, sizeof name, a->name ? "%s" : "%s-policy", a->name ? a->name : a->of);
     if (len < 0 || (size_t)len >= sizeof name)
-        return err_set(e, OL_EINVAL, MODULE, "the name is longer than %zu bytes: choose one with --name", sizeof name - 1);
+        return err_set(e, OL_EINVAL, MODULE, "the name is longer than %zu bytes: choose one with --name",
+                       sizeof name - 1);
     if (!known) {
         struct row_version row = {.number = 1};
         older = chain_catalog_by_name(catalog, ITEM_POLICY, name);
@@ -171,8 +174,8 @@ static int make_with(const struct policy_args *a, struct chain_link *chain, cons
     if (!found)
         found = chain_catalog_by_name(catalog, ITEM_MODEL, a->of);
     if (!found)
-        return err_set(e, OL_ENOTFOUND, MODULE, "%s has no adapter or model of the name %s: `openlora chain register` first",
-                       a->catalog, a->of);
+        return err_set(e, OL_ENOTFOUND, MODULE,
+                       "%s has no adapter or model of the name %s: `openlora chain register` first", a->catalog, a->of);
     of = *found; /* the catalog grows */
     int rc = policy_path(a->folder, POLICY_FILE, path, e);
     if (!rc)
@@ -222,8 +225,8 @@ int command_attribution_policy(const struct command *command, int argc, char **a
         REQUIRED("catalog", &a.catalog, "FILE", "the catalog that chainlited reads"),
         REQUIRED("of", &a.of, "NAME", "the adapter, or model, in the catalog that it is the policy of"),
         TEXT("name", &a.name, "NAME", "the policy's name in the registry (default: NAME-policy)"),
-        INT("sampling-ppm", &a.sampling_ppm, "N", "of a million answers, how many get gradients of their own at least", 0,
-            1000000),
+        INT("sampling-ppm", &a.sampling_ppm, "N", "of a million answers, how many get gradients of their own at least",
+            0, 1000000),
         FLAG("no-gradients", &a.no_gradients, "by spans alone"),
         FLAG("offline", &a.offline, "only write document and catalog; register later by the same command"),
         CHAIN_LINK_OPTIONS(a.link),

@@ -119,13 +119,13 @@ static int compute(struct session *x, struct err *e)
 {
     size_t k = x->sketch.dimensions;
     double start_s = clock_mono_s();
-    int rc = gradient_rows(x->model, &x->sketch, x->rows.rows, x->rows.n, (int32_t)x->args->max_tokens, x->phi, x->norms,
-                           show_rows, NULL, e);
+    int rc = gradient_rows(x->model, &x->sketch, x->rows.rows, x->rows.n, (int32_t)x->args->max_tokens, x->phi,
+                           x->norms, show_rows, NULL, e);
     progress_done();
     x->gradients_s = clock_mono_s() - start_s;
     if (!rc)
-        rc = gradient_solve(&x->sketch, x->phi, x->norms, x->rows.owners, x->rows.n, x->rows.n_owners, x->u, &x->clip_norm,
-                            e);
+        rc = gradient_solve(&x->sketch, x->phi, x->norms, x->rows.owners, x->rows.n, x->rows.n_owners, x->u,
+                            &x->clip_norm, e);
     x->solve_s = clock_mono_s() - start_s - x->gradients_s;
     if (!rc)
         rc = vectors_quantize(x->u, x->rows.n_owners * k, x->values, &x->exponent, e);
@@ -134,7 +134,8 @@ static int compute(struct session *x, struct err *e)
     x->least_cosine = least_cosine(x);
     rc = policy_path(x->args->out, POLICY_VECTORS_FILE, x->path, e);
     if (!rc)
-        rc = vectors_write(x->path, &x->sketch, x->exponent, x->clip_norm, x->rows.owner, x->values, x->rows.n_owners, e);
+        rc = vectors_write(x->path, &x->sketch, x->exponent, x->clip_norm, x->rows.owner, x->values, x->rows.n_owners,
+                           e);
     return rc ? rc : file_hash(x->path, x->hash, e);
 }
 

@@ -13,7 +13,8 @@ static int open_text(struct local_chat *c, struct err *e)
 {
     const struct model_file *file = engine_model_file(c->engine);
     const struct gguf *gguf = model_file_gguf(file);
-    int rc = gguf ? tokenizer_open_gguf(gguf, &c->tokenizer, e) : tokenizer_open_dir(model_file_dir(file), &c->tokenizer, e);
+    int rc =
+        gguf ? tokenizer_open_gguf(gguf, &c->tokenizer, e) : tokenizer_open_dir(model_file_dir(file), &c->tokenizer, e);
     const char *source = rc ? NULL : tokenizer_chat_template(c->tokenizer);
     return source ? chat_template_compile(source, &c->template, e) : rc;
 }

@@ -1,5 +1,5 @@
-/* A model in this process with engine, tokenizer and chat template, and at most one adapter beside it: for commands that
- * talk to a model without a node. */
+/* A model in this process with engine, tokenizer and chat template, and at most one adapter beside it: for commands
+ * that talk to a model without a node. */
 #ifndef OPENLORA_CLI_LOCAL_CHAT_H
 #define OPENLORA_CLI_LOCAL_CHAT_H
 

@@ -4,8 +4,8 @@
  *   solve FORM n k m  float64 Φ (n, k) and b (m, k) on standard input, x (m, k) on standard output
  *   sketch SEED BLOCKS BUDGET BLOCK FIRST   float32 on standard input, float64 on standard output
  *   divide            "units n" and n weights per case; n numbers
- *   query MODEL ADAPTER VECTORS   "choices", and of each "prompt answer" as numbers of tokens, their ids, and for each of
- *                     the answer's whether it is open; v̂ */
+ *   query MODEL ADAPTER VECTORS   "choices", and of each "prompt answer" as numbers of tokens, their ids, and for each
+ * of the answer's whether it is open; v̂ */
 #include "attribution/fisher.h"
 #include "attribution/gradient.h"
 #include "attribution/influence.h"
@@ -41,8 +41,8 @@ static int units(const char *path)
         if (influence_units(&v, &rule, &answer, &r, &e) != 0)
             return fail_with(&e);
         for (uint32_t c = 0; c < v.n; c++)
-            printf("%" PRId64 " %" PRIu64 " %" PRIu64 " %" PRIu32 " %" PRIu32 "\n", r.rows[c].influence, r.rows[c].floor,
-                   r.rows[c].earned, r.rows[c].units, influence_cosine_ppb(&v, query, c));
+            printf("%" PRId64 " %" PRIu64 " %" PRIu64 " %" PRIu32 " %" PRIu32 "\n", r.rows[c].influence,
+                   r.rows[c].floor, r.rows[c].earned, r.rows[c].units, influence_cosine_ppb(&v, query, c));
         printf("%" PRIu64 " %" PRIu32 "\n", r.total, r.units);
         influence_result_deinit(&r);
     }

@@ -77,9 +77,10 @@ START_TEST(test_units_by_beneficiary)
     struct span_datanet datanets[2] = {{{0}, {0}, {0}}};
     struct span_contribution contributions[] = {{.contributor = {3}, .datanet = 1}, {.contributor = {1}, .datanet = 1},
                                                 {.contributor = {2}, .datanet = 0}, {.contributor = {1}, .datanet = 0}};
-    struct policy p = {.document = {.has_gradients = true, .gradients = {.s0 = 1}},
-                       .vectors = {.sketch.dimensions = 2, .n = 4, .owners = owners, .values = values, .squares = squares},
-                       .sources = {.datanets = {datanets, 2}, .contributions = {contributions, 4}}};
+    struct policy p = {
+        .document = {.has_gradients = true, .gradients = {.s0 = 1}},
+        .vectors = {.sketch.dimensions = 2, .n = 4, .owners = owners, .values = values, .squares = squares},
+        .sources = {.datanets = {datanets, 2}, .contributions = {contributions, 4}}};
     const struct influence_answer answer = {query, 2, 1};
     const uint8_t ben[ADDRESS_BYTES] = {2}, nobody[ADDRESS_BYTES] = {9};
     struct gradient_units out[4];
