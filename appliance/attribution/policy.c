@@ -18,14 +18,20 @@ int policy_path(const char *folder, const char *name, char *out, struct err *e)
                                       : err_set(e, OL_EINVAL, MODULE, "the path is longer than %d bytes", PATH_MAX);
 }
 
-static int open_vectors(const char *path, const struct policy_gradients *g, struct vectors *out, struct err *e)
+static int check_file(const char *path, const uint8_t hash[SHA256_BYTES], struct err *e)
 {
     char expected[SHA256_HEX_BYTES], found[SHA256_HEX_BYTES];
-    hex_encode(g->vectors, sizeof g->vectors, expected);
+    hex_encode(hash, SHA256_BYTES, expected);
     int rc = file_hash(path, found, e);
     if (!rc && strcmp(found, expected) != 0)
         rc = err_set(e, OL_EFORMAT, MODULE, "%s is not the file that the policy names: %.16s…, not %.16s…", path, found,
                      expected);
+    return rc;
+}
+
+static int open_vectors(const char *path, const struct policy_gradients *g, struct vectors *out, struct err *e)
+{
+    int rc = check_file(path, g->vectors, e);
     if (!rc)
         rc = vectors_open(path, out, e);
     if (!rc && (out->sketch.dimensions != g->dimensions || out->sketch.seed != g->seed))
@@ -54,6 +60,8 @@ static int open_files(const char *folder, struct policy *p, struct err *e)
     if (!rc)
         rc = policy_path(folder, POLICY_SOURCES_FILE, path, e);
     if (!rc)
+        rc = check_file(path, p->document.spans.sources, e);
+    if (!rc)
         rc = span_sources_load(path, span_index_documents(p->index), &p->sources, e);
     if (rc || !p->document.has_gradients)
         return rc;
@@ -61,7 +69,7 @@ static int open_files(const char *folder, struct policy *p, struct err *e)
     return rc ? rc : open_vectors(path, &p->document.gradients, &p->vectors, e);
 }
 
-/* sources.json is named by no hash: what it says of the Datanets has to be what the policy says. */
+/* What sources.json says of the Datanets is what the policy says. */
 static int check_datanets(const struct policy *p, struct err *e)
 {
     const struct policy_datanet *pinned = p->document.datanets.at;

@@ -18,6 +18,7 @@ static const struct schema datanet_schema = SCHEMA("datanet", policy_datanet, da
 static const struct field spans_fields[] = {
     FIELD(policy_spans, HASH, "index", index),
     FIELD(policy_spans, HASH, "surprisal", surprisal),
+    FIELD(policy_spans, HASH, "sources", sources),
     FIELD(policy_spans, U32, "tau_millibits", tau_millibits),
 };
 static const struct schema spans_schema = SCHEMA("spans", policy_spans, spans_fields);

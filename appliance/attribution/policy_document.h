@@ -21,7 +21,7 @@ struct policy_datanet {
 };
 
 struct policy_spans {
-    uint8_t index[SHA256_BYTES], surprisal[SHA256_BYTES];
+    uint8_t index[SHA256_BYTES], surprisal[SHA256_BYTES], sources[SHA256_BYTES];
     uint32_t tau_millibits;
 };
 

@@ -108,6 +108,8 @@ static int fill(const struct policy_args *a, const struct catalogued_version *of
         rc = hash_file(a->folder, POLICY_INDEX_FILE, d->spans.index, e);
     if (!rc)
         rc = hash_file(a->folder, POLICY_SURPRISAL_FILE, d->spans.surprisal, e);
+    if (!rc)
+        rc = hash_file(a->folder, POLICY_SOURCES_FILE, d->spans.sources, e);
     if (!rc && d->has_gradients)
         rc = fill_gradients(a->folder, &c, &d->gradients, e);
     return rc;

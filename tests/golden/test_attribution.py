@@ -226,7 +226,8 @@ def test_the_policys_document(policy):
     assert document["model_version"] == rows["model"]["id"]
     sources = json.loads((out / "sources.json").read_text())
     assert [d["version"] for d in document["datanets"]] == [d["version"] for d in sources["datanets"]]
-    assert (document["spans"]["index"], document["spans"]["surprisal"]) == (sha("spans.index"), sha("surprisal.bin"))
+    assert [document["spans"][k] for k in ("index", "surprisal", "sources")] == [sha(f) for f in
+                                                                             ("spans.index", "surprisal.bin", "sources.json")]
     seed, sizes, _, clip, *_ = read_vectors(out / "vectors.bin")
     gradients = document["gradients"]
     assert float(gradients.pop("clip_norm")) == clip

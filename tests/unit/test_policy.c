@@ -10,7 +10,7 @@
 static const char whole[] =
     "{\"version\":1,\"model_version\":" H "01\",\"adapter_version\":" H "02\",\"numerics\":\"lora-f32-1\","
     "\"datanets\":[{\"version\":" H "03\",\"root\":" H "04\"}],"
-    "\"spans\":{\"index\":" H "05\",\"surprisal\":" H "06\",\"tau_millibits\":35000},"
+    "\"spans\":{\"index\":" H "05\",\"surprisal\":" H "06\",\"sources\":" H "08\",\"tau_millibits\":35000},"
     "\"gradients\":{\"vectors\":" H "07\",\"dimensions\":4080,\"seed\":9,\"clip_norm\":\"2.5\",\"kappa_ppb\":9000000,"
     "\"s0\":\"1000\"},"
     "\"calibration\":{\"null_prompts\":400,\"false_tokens_ppm\":12,\"any_credit_ppm\":34},\"sampling_ppb\":20000000}";
