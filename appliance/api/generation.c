@@ -70,19 +70,23 @@ static void respond_whole(struct generation *g, struct http_request *r)
 static void ready(void *user, struct http_request *r)
 {
     struct generation *g = user;
+    bool stream = false;
     pthread_mutex_lock(&g->lock);
     if (g->refusal.status && !g->written) {
         refusal_respond(g->app, &g->refusal, r);
     } else if (g->failure.status && !g->written) {
         api_error_respond(&g->failure, r);
     } else if (g->params.stream) {
-        g->written = true; /* the head, at least: from here on errors are events */
+        stream = g->written = true; /* the head, at least: from here on errors are events */
         generation_bill_headers(g, r);
-        http_respond_stream(r, 200, "text/event-stream; charset=utf-8", g->stream);
     } else {
         respond_whole(g, r);
     }
     pthread_mutex_unlock(&g->lock);
+    /* Not under the lock: the server asks a stream for bytes with a lock of its own held, and what is called when a stream
+     * is drained takes ours. */
+    if (stream)
+        http_respond_stream(r, 200, "text/event-stream; charset=utf-8", g->stream);
 }
 
 /* Not under the lock while the engine is called: it may be calling us. */

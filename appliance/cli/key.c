@@ -58,7 +58,8 @@ static int add(const struct key_args *a, const char *name, struct err *e)
         json_object_set_new(j, "token", json_string(token));
         print_json(j);
     } else {
-        printf("%s key %s for %s\n  %s\nThis token is shown once and kept nowhere; hand it over safely.\n", k.admin ? "admin" : "user", k.id, k.tenant, token);
+        printf("%s key %s for %s\n  %s\nThis token is shown once and kept nowhere; hand it over safely.\n",
+               k.admin ? "admin" : "user", k.id, k.tenant, token);
     }
     return 0;
 }

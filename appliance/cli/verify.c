@@ -3,10 +3,12 @@
 
 #include "base/file_map.h"
 #include "chainlite/core/hex.h"
+#include "chainlite/rpc/rpc.h"
 #include "chainlite/verify/verify_chain.h"
 
 #include <curl/curl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -80,7 +82,7 @@ static void print_json(const struct verified *v)
     json_decref(root);
 }
 
-static int run_checks(const char *path, const char *url, struct verified *v, struct err *e)
+static int run_checks(const char *path, const struct option_list *rpc, unsigned quorum, struct verified *v, struct err *e)
 {
     struct file_map file;
     uint8_t random[32] = {0};
@@ -92,8 +94,8 @@ static int run_checks(const char *path, const char *url, struct verified *v, str
     struct secp *secp = secp_open(random);
     if (secp) {
         verify_bundle((const char *)file.data, file.len, &v->chain, secp, &v->bundle, &v->report);
-        if (url && v->report.check[VERIFY_SCHEMA].outcome == VERIFY_OK)
-            verify_on_chain(&v->bundle, &v->chain, url, &v->report, &v->place);
+        if (rpc->n > 0 && v->report.check[VERIFY_SCHEMA].outcome == VERIFY_OK)
+            verify_on_chain(&v->bundle, &v->chain, rpc->items, (size_t)rpc->n, quorum, &v->report, &v->place);
         v->verdict = verify_verdict(&v->report, &v->bundle);
     } else {
         rc = err_set(e, OL_ENOMEM, "verify", "no memory");
@@ -107,12 +109,18 @@ int command_verify(const struct command *command, int argc, char **argv)
 {
     static const int exit_codes[] = {
         [VERDICT_VALID] = EXIT_OK, [VERDICT_INVALID] = EXIT_FAILED, [VERDICT_NOT_SETTLED] = EXIT_INCOMPLETE};
-    const char *chain = "devnet", *url = NULL;
+    const char *chain = "devnet";
+    struct option_list rpc = {0};
+    int64_t quorum = 0;
     bool json = false;
     const struct option options[] = {TEXT("chain", &chain, "NAME|FILE", "the chain: a known one, or a data file"),
-                                     TEXT("rpc", &url, "URL", "ask this endpoint whether the block is on the chain"),
+                                     LIST("rpc", &rpc, "URL", "ask this endpoint, or several, whether the block is on the chain"),
+                                     INT("quorum", &quorum, "K", "endpoints that must agree, 0: more than half", 0,
+                                         RPC_MAX_ENDPOINTS),
                                      FLAG("json", &json, "print the checks as JSON"), OPTIONS_END};
     int words = options_parse(command, options, argc, argv, 1);
+    if (words != 1)
+        free(rpc.items);
     if (words < 0)
         return options_exit(words);
     if (words != 1)
@@ -122,7 +130,8 @@ int command_verify(const struct command *command, int argc, char **argv)
     curl_global_init(CURL_GLOBAL_DEFAULT);
     int rc = chain_file_load(chain, &v.chain, &e);
     if (!rc)
-        rc = run_checks(argv[1], url, &v, &e);
+        rc = run_checks(argv[1], &rpc, (unsigned)quorum, &v, &e);
+    free(rpc.items);
     if (rc) {
         schema_free(&chain_file_schema, &v.chain);
         return fail(command, EXIT_FAILED, "%s", e.message);

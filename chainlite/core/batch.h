@@ -28,9 +28,15 @@ void batch_hash(const struct batch *, uint8_t out[HASH_BYTES]);
 /* The Escrow's running hash over accepted claims: one chunk more. */
 void claims_hash_next(const uint8_t before[32], const struct credit *accepted, size_t n, uint8_t out[32]);
 
+/* The contracts' time at a block, from its timestamp and the word of Clock's pauses (elapsed, start, end in 64 bits each,
+ * from the lowest): without the time spent paused. A word that no Clock holds gives a time of at most the timestamp. */
+uint64_t clock_time(const uint8_t pauses[32], uint64_t timestamp);
+
 /* Storage slots (chainlite/contracts/layout.json; a test compares both). */
 /* Settlement: the batch's hash, 0 if there is none or it is void. */
 void slot_batch(const uint8_t node[ADDRESS_BYTES], uint64_t number, uint8_t out[32]);
+/* Clock: the pauses. */
+void slot_clock_pauses(uint8_t out[32]);
 /* Escrow: balance in the lower 128 bits, claimed in the upper. */
 void slot_escrow_account(const uint8_t payer[ADDRESS_BYTES], const uint8_t node[ADDRESS_BYTES], uint8_t out[32]);
 /* Escrow: announced withdrawal (lower 128 bits) and the clock when it may be made. */

@@ -5,6 +5,7 @@
 
 /* Slots of chainlite/contracts/layout.json. */
 enum {
+    CLOCK_PAUSES = 2,
     SETTLEMENT_BATCHES = 2,
     SETTLEMENT_NODES = 3,
     ESCROW_ACCOUNTS = 2,
@@ -14,6 +15,26 @@ enum {
     REGISTRY_REGISTERED_AT = 0,
     REWARDS_PAYOUTS = 3
 };
+
+static uint64_t u64_at(const uint8_t *bytes)
+{
+    uint64_t n = 0;
+    for (int i = 0; i < 8; i++)
+        n = n << 8 | bytes[i];
+    return n;
+}
+
+uint64_t clock_time(const uint8_t pauses[32], uint64_t timestamp)
+{
+    const uint64_t elapsed = u64_at(pauses + 24), start = u64_at(pauses + 16), end = u64_at(pauses + 8);
+    const uint64_t until = timestamp < end ? timestamp : end;
+    const uint64_t latest = until > start ? until - start : 0;
+    if (elapsed > timestamp || latest > timestamp - elapsed)
+        return 0;
+    return timestamp - elapsed - latest;
+}
+
+void slot_clock_pauses(uint8_t out[32]) { mpt_slot(CLOCK_PAUSES, out); }
 
 static void nested(uint64_t mapping, const uint8_t first[32], const uint8_t second[32], uint8_t out[32])
 {

@@ -28,6 +28,17 @@ static int read_slot(struct question *q, const char *contract, const uint8_t slo
     return light_storage(q->light, &q->newest, address, (const uint8_t(*)[32])slot, 1, (uint8_t(*)[32])value, NULL, e);
 }
 
+/* The contracts' time at the newest block; OL_…: the chain does not tell. */
+static int read_clock(struct question *q, uint64_t *now, struct err *e)
+{
+    uint8_t slot[32], pauses[32];
+    slot_clock_pauses(slot);
+    int rc = read_slot(q, "Clock", slot, pauses, e);
+    if (rc == 0)
+        *now = clock_time(pauses, q->newest.timestamp);
+    return rc;
+}
+
 /* The block of this height is the bundle's block, and the newest block's state still has the batch. */
 static int check_block(struct question *q, struct verify_place *place, struct err *e)
 {
@@ -35,6 +46,7 @@ static int check_block(struct question *q, struct verify_place *place, struct er
     struct header_rules rules;
     struct header header;
     struct light_head there;
+    uint64_t now;
     uint8_t slot[32], value[32], hash[HASH_BYTES];
     chain_file_rules(q->chain, &rules);
     int rc = header_parse(s->block_header.at, s->block_header.n, &rules, &header, e);
@@ -57,16 +69,18 @@ static int check_block(struct question *q, struct verify_place *place, struct er
         .block_number = header.number,
         .head_number = q->newest.number,
         .block_age_s = light_age_s(&there),
-        .past_window = q->chain->window_s.known &&
-                       q->newest.timestamp >= s->batch.submitted_at + q->chain->window_s.value,
+        .past_window = q->chain->window_s.known && read_clock(q, &now, e) == 0 && now >= s->batch.submitted_at &&
+                       now - s->batch.submitted_at >= q->chain->window_s.value,
     };
     return 0;
 }
 
-/* The Escrow keeps for each signer until when it may sign, in the clock's seconds, which never run ahead of the block. */
+/* The Escrow keeps for each signer until when it may sign, in the clock's seconds. Where the clock cannot be read the
+ * block's time is taken, which the clock never runs ahead of. */
 static int check_signer(struct question *q, const uint8_t signer[ADDRESS_BYTES], struct err *e)
 {
     uint8_t slot[32], value[32];
+    uint64_t now;
     wei_t until;
     char text[ADDRESS_TEXT_BYTES];
     slot_escrow_signer(q->bundle->voucher.voucher.payer, signer, slot);
@@ -74,7 +88,9 @@ static int check_signer(struct question *q, const uint8_t signer[ADDRESS_BYTES],
     if (rc)
         return rc;
     address_format(signer, text);
-    if (!wei_from_be32(value, &until) || until <= q->newest.timestamp)
+    if (read_clock(q, &now, e) != 0)
+        now = q->newest.timestamp;
+    if (!wei_from_be32(value, &until) || until <= now)
         return err_set(e, OL_EFORMAT, "verify", "the voucher is signed by %s, not authorised by the payer at block %llu",
                        text, (unsigned long long)q->newest.number);
     return 0;
@@ -100,12 +116,12 @@ static void ask(struct question *q, struct verify_report *report, struct verify_
     }
 }
 
-void verify_on_chain(const struct bundle *bundle, const struct chain_file *chain, const char *url,
-                     struct verify_report *report, struct verify_place *place)
+void verify_on_chain(const struct bundle *bundle, const struct chain_file *chain, const char *const *urls, size_t n_urls,
+                     unsigned quorum, struct verify_report *report, struct verify_place *place)
 {
     struct question q = {.bundle = bundle, .chain = chain};
-    struct rpc_config config = {.urls = &url, .n_urls = 1, .quorum = 1, .chain_id = chain->chain_id,
-                                .max_head_lag = UINT64_MAX};
+    struct rpc_config config = {.urls = urls, .n_urls = n_urls, .quorum = quorum ? quorum : (unsigned)(n_urls / 2 + 1),
+                                .chain_id = chain->chain_id, .max_head_lag = UINT64_MAX};
     struct rpc *rpc = NULL;
     struct err e = {0};
     *place = (struct verify_place){0};

@@ -1,10 +1,12 @@
-"""openlora verify with an endpoint: what a file cannot prove. Reorganised, voided, wrong and dead chains, delegates."""
+"""openlora verify with endpoints: what a file cannot prove. Reorganised, voided, wrong and dead chains, delegates, endpoints
+that lie, a window that a pause stops."""
 import json
 import subprocess
 
 import pytest
-from bundle import make, settle, slot_of
+from bundle import answers, bundle_of, make, settle, settling, slot_of
 from chain import BUILD, Anvil, free_port, word
+from proxy import FaultProxy
 
 ESCROW_SIGNERS = 5  # chainlite/contracts/layout.json
 
@@ -70,6 +72,51 @@ def test_another_chain(bundle):
 
 def test_nobody_there(bundle):
     assert verify(bundle, "--rpc", f"http://127.0.0.1:{free_port()}", code=1)["failed"].keys() == {"block"}
+
+
+def test_several_endpoints(node, bundle):
+    """As many as must agree decide: one that lies, or is away, is outvoted; none is believed alone."""
+    node.mine(3)
+    with FaultProxy(node.url) as first, FaultProxy(node.url) as second, FaultProxy(node.url) as third:
+        rpc = [word for proxy in (first, second, third) for word in ("--rpc", proxy.url)]
+        assert verify(bundle, *rpc, code=0)["verdict"] == "valid"
+        second.set("other_hash")
+        assert verify(bundle, *rpc, code=0)["verdict"] == "valid"
+        assert verify(bundle, *rpc, "--quorum", "3", code=1)["failed"].keys() == {"block"}
+        assert verify(bundle, "--rpc", second.url, code=1)["failed"].keys() == {"block"}
+        second.clear()
+        third.stop()
+        assert verify(bundle, *rpc, code=0)["verdict"] == "valid"
+        first.set("stale", at=0)
+        first.set("other_hash")
+        assert verify(bundle, *rpc, code=1)["failed"].keys() == {"block"}
+    assert verify(bundle, "--rpc", node.url, "--quorum", "2", code=1)["failed"].keys() == {"block"}
+
+
+def test_window_stands_still_in_a_pause(tmp_path):
+    """A batch of chainlited's own: its window passes by the contracts' clock, not by the blocks' time."""
+    day = 86400
+    with settling(tmp_path) as (net, chainlited):
+        window = int(net.settings["window_seconds"])
+        [one] = answers(chainlited, (True, {"cached_tokens": 300}))
+        chainlited.until(lambda: bundle_of(chainlited, *one)["informative"]["state"] == "anchored")
+        path = tmp_path / "bundle.json"
+        path.write_text(json.dumps(bundle_of(chainlited, *one)))
+        chainlited.stop()
+        passed = lambda: verify(path, "--chain", chainlited.chain, "--rpc", net.url, code=0)["block"]["past_window"]
+
+        def wait(seconds):
+            net.call("evm_increaseTime", seconds)
+            net.anvil.mine()
+
+        assert window < 6 * day and not passed()
+        net.do("Clock", "pause(uint64)", 7 * day)
+        wait(window + 60)
+        assert not passed()  # the blocks' time is past it, the clock is not
+        wait(7 * day - window - 60)
+        assert not passed()
+        wait(window + 60)
+        assert passed()
 
 
 def test_delegate(node, tmp_path):

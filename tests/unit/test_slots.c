@@ -48,6 +48,13 @@ START_TEST(test_layout)
     memcpy(keys[0] + 12, a, sizeof a);
     keys[1][24] = 0x12;
     keys[1][31] = 0x34;
+    slot_clock_pauses(slot);
+    const json_t *pauses = variable(layout, "Clock", "_pauses", "struct Clock.Pauses");
+    expect(pauses, NULL, 0, 0, slot);
+    member_at(pauses, "elapsed", 0, 0, 8);
+    member_at(pauses, "start", 0, 8, 8);
+    member_at(pauses, "end", 0, 16, 8);
+
     slot_batch(a, 0x1200000000000034, slot);
     expect(variable(layout, "Settlement", "_batches", "mapping(address => mapping(uint64 => bytes32))"),
            (const uint8_t(*)[32])keys, 2, 0, slot);

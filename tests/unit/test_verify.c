@@ -1,4 +1,4 @@
-/* Bundles of a real node's block (tests/fault/bundle.py): they hold as they are, and no change of any field gets
+/* Bundles of a real chain's blocks (tests/fault/bundle.py): they hold as they are, and no change of any field gets
  * through. Every value of the JSON is enumerated and changed in every way its kind allows; the check that must notice is
  * looked up by the field's path. */
 #include "chainlite/verify/verify.h"
@@ -275,12 +275,16 @@ static json_t *load(const char *name)
     return vectors_load(path);
 }
 
-static void open_chain(void)
+static void open_chain_of(const char *file)
 {
     struct err e = {0};
-    ck_assert_msg(chain_file_load("./tests/unit/data/verify/chain.json", &chain, &e) == 0, "%s", e.message);
+    char path[80];
+    snprintf(path, sizeof path, "./tests/unit/data/verify/%s.json", file);
+    ck_assert_msg(chain_file_load(path, &chain, &e) == 0, "%s", e.message);
     secp = secp_open((uint8_t[32]){1});
 }
+
+static void open_chain(void) { open_chain_of("chain"); }
 
 static void close_chain(void)
 {
@@ -288,11 +292,11 @@ static void close_chain(void)
     schema_free(&chain_file_schema, &chain);
 }
 
-static void check_all_changes(const char *name, size_t least)
+static void check_all_changes(const char *name, const char *chain_name, size_t least)
 {
     struct walk w = {.root = load(name)};
     struct verify_report report;
-    open_chain();
+    open_chain_of(chain_name);
     char *text = json_dumps(w.root, JSON_COMPACT);
     enum verify_verdict verdict = verify(text, &report);
     bool stated = strcmp(name, "unpaid") != 0; /* its statement is still to come */
@@ -312,11 +316,35 @@ static void check_all_changes(const char *name, size_t least)
     close_chain();
 }
 
-START_TEST(test_adapter) { check_all_changes("adapter", 11000); }
+START_TEST(test_adapter) { check_all_changes("adapter", "chain", 11000); }
 END_TEST
-START_TEST(test_base) { check_all_changes("base", 9500); }
+START_TEST(test_base) { check_all_changes("base", "chain", 9500); }
 END_TEST
-START_TEST(test_unpaid) { check_all_changes("unpaid", 8500); }
+START_TEST(test_unpaid) { check_all_changes("unpaid", "chain", 8500); }
+END_TEST
+
+/* Of an answer that chainlited signed and settled itself: an adapter's, with a part for the base and cached tokens. */
+START_TEST(test_submitted) { check_all_changes("submitted_adapter", "submitted_chain", 9500); }
+END_TEST
+/* From the same chain: the base model's answer, one that its client cut off, and one that no batch has yet. */
+START_TEST(test_submitted_others)
+{
+    static const char *const names[] = {"submitted_base", "submitted_cut", "submitted_open"};
+    open_chain_of("submitted_chain");
+    for (int i = 0; i < 3; i++) {
+        struct verify_report report;
+        const bool open = i == 2;
+        json_t *root = load(names[i]);
+        char *text = json_dumps(root, JSON_COMPACT);
+        ck_assert_int_eq(verify(text, &report), open ? VERDICT_NOT_SETTLED : VERDICT_VALID);
+        for (int c = 0; c < (open ? VERIFY_POSITION : VERIFY_BLOCK); c++)
+            ck_assert_msg(report.check[c].outcome == VERIFY_OK, "%s, %s: %s", names[i],
+                          verify_check_name((enum verify_check)c), report.check[c].reason);
+        free(text);
+        json_decref(root);
+    }
+    close_chain();
+}
 END_TEST
 
 START_TEST(test_not_settled)
@@ -395,5 +423,6 @@ END_TEST
 
 int main(void)
 {
-    return RUN_SUITE("verify", test_adapter, test_base, test_unpaid, test_not_settled, test_around, test_other_signer);
+    return RUN_SUITE("verify", test_adapter, test_base, test_unpaid, test_submitted, test_submitted_others,
+                     test_not_settled, test_around, test_other_signer);
 }
