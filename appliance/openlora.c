@@ -29,11 +29,11 @@ static const struct command commands[] = {
      "deploy, register, bond, claim and mint go to the chain themselves; each has its own --help.\n"
      "Only the user that chainlited runs as, and root, are answered.",
      command_chain},
-    {"wallet", "create | import FILE | show | receipt ID | deposit AMOUNT | refund AMOUNT | withdraw",
+    {"wallet", "create | import FILE | show | receipt ID | attribution ID | deposit AMOUNT | refund AMOUNT | withdraw",
      "a payer's key and its money",
-     "create and import write an Ethereum key file; receipt prints a bundle for `openlora verify`; deposit puts coins\n"
-     "into the Escrow for one node; refund announces that AMOUNT of it is wanted back and withdraw pays it out after\n"
-     "the thaw time. Amounts are in coins.",
+     "create and import write an Ethereum key file; receipt prints a bundle for `openlora verify`; attribution tells\n"
+     "whose data influenced the answer and what they get of it; deposit puts coins into the Escrow for one node; refund\n"
+     "announces that AMOUNT of it is wanted back and withdraw pays it out after the thaw time. Amounts are in coins.",
      command_wallet},
     {"verify", "BUNDLE", "check the bundle of a receipt: hashes, signatures, proofs, sums",
      "Chain, contracts and window come from the chain's data file, never from the bundle. Exit status: 0 all holds,\n"
@@ -44,6 +44,8 @@ static const struct command commands[] = {
      "A Datanet is a folder: its signed log and the contents. Each action has its own --help; docs/datanets.md tells the\n"
      "whole way.",
      command_datanet},
+    {"contributor", "ADDRESS", "what a contributor of data earned at a node, use by use",
+     "Uses of the data behind an adapter, newest first: receipt, share of its data part, amount, state.", command_contributor},
     {"key", "add NAME | list | revoke ID", "a node's API keys",
      "NAME is the tenant; keys of one name see each other's receipts. openlorad sees a change at the next request.",
      command_key},

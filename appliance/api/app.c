@@ -1,6 +1,7 @@
 #include "api/app.h"
 
 #include "api/app_adapters.h"
+#include "api/app_attribution.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -24,6 +25,7 @@ static const struct http_route routes[] = {
     {"POST", "/v1/unload_lora_adapter", adapters_unload},
     {"GET", "/v1/receipts", receipts_list},
     {"GET", "/v1/receipts/{}", receipts_get},
+    {"GET", "/v1/contributors/{}", contributors_get},
     {"GET", "/v1/statement", statement},
     {"GET", "/v1/prices", prices},
     {"GET", "/v1/account", account},
@@ -122,7 +124,8 @@ static int open_billing(struct app *app, struct err *e)
         return err_set(e, OL_EINVAL, "config", "[billing] state_dir is too long");
     struct billing_config billing = {.socket = c->billing_socket, .state_dir = c->billing_state,
                                      .currency = c->currency, .idempotency_s = c->idempotency_h * 3600,
-                                     .receipts_s = c->receipts_days * 86400, .kept_bytes = c->kept_mb << 20,
+                                     .receipts_s = c->receipts_days * 86400,
+                                     .evidence_s = c->evidence_days * 86400, .kept_bytes = c->kept_mb << 20,
                                      .record_s = c->record_s, .max_arrears = c->max_waiting};
     int rc = c->billing_socket ? billing_open(&billing, &app->billing, e) : 0;
     if (rc == 0 && (c->auth_keys || app->billing))
@@ -151,6 +154,8 @@ int app_open(const struct config *config, struct app **out, struct err *e)
         rc = open_tokenizer(app, e);
     if (rc == 0)
         rc = app_adapters_register(app, e);
+    if (rc == 0)
+        rc = app_attribution_open(app, e);
     if (rc != 0) {
         app_close(app);
         return rc;
@@ -197,12 +202,14 @@ void app_close(struct app *app)
 {
     if (!app)
         return;
+    attributor_stop(app->attributor);
     worker_stop(app->worker); /* wakes the connections that wait for it */
     billing_stop(app->billing);
     http_server_close(app->http);
     worker_close(app->worker);
     if (app->engine)
         engine_close(app->engine);
+    attributor_close(app->attributor);
     billing_close(app->billing);
     keys_close(app->keys);
     chat_template_free(app->chat_template);

@@ -4,6 +4,7 @@
 
 #include "api/config.h"
 #include "api/counters.h"
+#include "attributor/attributor.h"
 #include "billing/billing.h"
 #include "engine/engine.h"
 #include "http/server.h"
@@ -28,6 +29,7 @@ struct app {
     int64_t started;      /* Unix seconds; "created" of the models */
     struct keys *keys;       /* API keys; NULL: nobody needs one */
     struct billing *billing; /* NULL: nothing is billed */
+    struct attributor *attributor; /* NULL: no policy, every data part is nobody's */
     struct counters counters;
     atomic_bool draining;
 };
@@ -58,6 +60,7 @@ void health_version(void *app, struct http_request *);
 void metrics(void *app, struct http_request *);
 void receipts_list(void *app, struct http_request *);
 void receipts_get(void *app, struct http_request *);
+void contributors_get(void *app, struct http_request *);
 void statement(void *app, struct http_request *);
 void prices(void *app, struct http_request *);
 void account(void *app, struct http_request *);

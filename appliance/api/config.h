@@ -51,6 +51,10 @@ struct config {
     char *billing_state;
     char *currency;
     int64_t idempotency_h, kept_mb, receipts_days, record_s, max_waiting;
+    /* [attribution] */
+    struct config_list policies; /* folders */
+    bool gradients;
+    int64_t evidence_days;
     /* [log] */
     char *log_level;
     /* flags only */

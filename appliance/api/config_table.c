@@ -74,6 +74,12 @@ const struct setting settings[] = {
      "an answer's end waits so long for chainlited; then its receipt comes late", "30"},
     {"billing", "max_waiting", "max-waiting", S_INT, AT(max_waiting), 1, 100000, "N",
      "late receipts; while so many wait for chainlited nothing new is served", "1000"},
+    {"attribution", "policy", "policy", S_LIST, AT(policies), 0, 0, "DIR",
+     "folder of an attribution policy; its data's contributors are paid (repeatable)", NULL},
+    {"attribution", "gradients", "gradients", S_BOOL, AT(gradients), 0, 0, "yes|no",
+     "in idle time also by gradients; takes the base model's weights in float32 as memory", "yes"},
+    {"attribution", "evidence_days", "evidence-days", S_INT, AT(evidence_days), 1, 36500, "D",
+     "tokens of prompts and answers under a policy are kept this long for audits", "30"},
     {"log", "level", "log-level", S_TEXT, AT(log_level), 0, 0, "LEVEL",
      "debug, info, warn, error, quiet", "info"},
 };

@@ -25,6 +25,8 @@ void generation_bill_close(struct generation *g)
     free(g->application);
     if (!g->app->billing)
         return;
+    if (g->covered)
+        evidence_deinit(&g->evidence);
     delivery_deinit(&g->delivery);
     buf_deinit(&g->kept);
     buf_deinit(&g->before);
@@ -186,7 +188,7 @@ int generation_bill_start(struct generation *g, struct http_request *r, bool *re
     buf_init(&g->before, MAX_EVENT_BYTES);
     buf_init(&g->after, 4096);
     g->application = application ? strdup(application) : NULL;
-    if (!delivery_init(&g->delivery, g->n_parts) || (application && !g->application))
+    if (!delivery_init(&g->delivery, g->n_parts, g->app->attributor != NULL) || (application && !g->application))
         return api_fail(e, 503, NULL, "no_memory", "no memory for the bill; try again");
     /* Who has yet to say who pays has no answers to come back for. */
     int rc = key && g->caller->kind != CALLER_UNPAID ? take_key(g, r, key, &refused) : 0;
@@ -222,7 +224,7 @@ void generation_bill_token(struct generation_part *p, const struct step_result *
 {
     struct generation *g = p->generation;
     if (g->bill)
-        delivery_token(&g->delivery, p->choice->index, token->logprob);
+        delivery_token(&g->delivery, p->choice->index, (uint32_t)token->token, token->logprob);
 }
 
 /* As the client sees it: what is not UTF-8 is replaced, as json_text does. */
@@ -267,6 +269,7 @@ void generation_bill_sending(struct generation *g)
 static void send_end(struct generation *g)
 {
     g->settled = true;
+    generation_attribution_recorded(g);
     if (!g->params.stream) {
         http_stream_wake(g->stream);
         return;
@@ -341,6 +344,12 @@ static int record(struct generation *g, bool complete, struct refusal *refused)
         return refuse(refused, 503, "no_memory", NULL, "no memory for the receipt");
     }
     delivery_hashes(&g->delivery, hashes);
+    const struct bill_attribution attribution = generation_bill_attribution(g);
+    struct buf evidence;
+    buf_init(&evidence, EVIDENCE_MAX_BYTES);
+    if (g->covered)
+        evidence_write(&g->evidence, &evidence);
+    bool attributed = g->covered && !buf_failed(&evidence);
     bool keepable = !buf_failed(before) && before->len <= LEDGER_MAX_VALUE_BYTES;
     struct bill_answer a = {
         .status = status_of(g, complete),
@@ -348,20 +357,43 @@ static int record(struct generation *g, bool complete, struct refusal *refused)
         .output_tokens = g->delivery.tokens, .queue_ms = to_ms(u->queue_ms), .prefill_ms = to_ms(u->prefill_ms),
         .decode_ms = to_ms(u->decode_ms), .sum_logprob = g->delivery.sum_logprob, .text_hashes = hashes,
         .n_texts = g->n_parts, .before = !complete ? &nothing : keepable ? before : NULL,
-        .after = complete ? &g->after : &nothing, .stream = g->params.stream};
+        .after = complete ? &g->after : &nothing, .stream = g->params.stream,
+        .shows_attribution = g->params.attribution != ATTRIBUTION_OFF,
+        .attribution = attributed ? &attribution : NULL, .evidence = attributed ? &evidence : NULL};
     g->references++;
     int rc = bill_record(g->bill, &a, on_recorded, g, refused);
     if (rc != 0)
         g->references--;
+    buf_deinit(&evidence);
     free(hashes);
     return rc;
 }
 
 /* Lock held. */
-static void settle(struct generation *g)
+static void record_or_fail(struct generation *g)
 {
     struct refusal refused = {0};
-    bool complete = is_complete(g);
+    if (record(g, g->complete, &refused) == 0)
+        return;
+    g->refusal = refused;
+    generation_fail(g);
+}
+
+/* On the file thread: spans take milliseconds, which the engine's thread does not have. */
+static void attribute_and_record(void *user)
+{
+    struct generation *g = user;
+    pthread_mutex_lock(&g->lock);
+    generation_attribute(g);
+    record_or_fail(g);
+    pthread_mutex_unlock(&g->lock);
+    generation_release(g);
+}
+
+/* Lock held. */
+static void settle(struct generation *g)
+{
+    bool complete = g->complete = is_complete(g);
     if (complete)
         make_end(g);
     for (int i = 0; i < g->n_parts && complete; i++) /* tokens without text of their own: end of generation */
@@ -370,12 +402,16 @@ static void settle(struct generation *g)
         delivery_accept(&g->delivery, http_stream_accepted(g->stream));
     if (g->delivery.tokens == 0) { /* nobody got anything */
         bill_abandon(g->bill);
-        refuse(&refused, 503, "cancelled", NULL, "the request was cancelled");
-    } else if (record(g, complete, &refused) == 0) {
+        refuse(&g->refusal, 503, "cancelled", NULL, "the request was cancelled");
+        generation_fail(g);
         return;
     }
-    g->refusal = refused;
-    generation_fail(g);
+    g->references++;
+    if (g->app->attributor && worker_do(g->app->worker, attribute_and_record, g))
+        return;
+    g->references--;
+    generation_attribute(g); /* too much waits for the file thread */
+    record_or_fail(g);
 }
 
 static void on_drained(void *user)

@@ -56,6 +56,9 @@ struct generation {
     bool keeps;              /* the answer, under its Idempotency-Key */
     struct buf kept;         /* the stream so far */
     struct buf before, after; /* the answer's end, around usage.openlora; of a whole answer, all of it */
+    struct evidence evidence; /* whose data shows in the answer, if `covered` */
+    bool covered;
+    bool complete;           /* every choice ended by itself, and the client has all of it */
     bool settled;            /* the bill's last word has come */
 };
 
@@ -71,6 +74,14 @@ bool generation_on_token(void *part, const struct step_result *);
 void generation_on_end(void *part, enum engine_end, const struct usage *, const struct err *why);
 void generation_finish(struct generation *); /* all parts have ended. Lock held */
 void generation_fail(struct generation *);   /* tells the client of g->failure or g->refusal. Lock held */
+
+/* ---- generation_attribution.c */
+
+/* At the answer's end: its spans, into evidence. Lock held, as below. */
+void generation_attribute(struct generation *);
+/* What the bill gets of it; borrows g's evidence. */
+struct bill_attribution generation_bill_attribution(const struct generation *);
+void generation_attribution_recorded(struct generation *); /* the receipt is signed: gradients may follow */
 
 /* ---- generation_bill.c */
 

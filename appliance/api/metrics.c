@@ -249,6 +249,22 @@ static void billing_metrics(struct billing *b, struct page *p)
     gauge(p, "openlora:kept_bytes", (double)ledger_bytes(b->ledger), "Kept answers, salts and sums on disk.");
 }
 
+static void attribution_metrics(struct attributor *a, struct page *p)
+{
+    struct attributor_stats s;
+    attributor_stats(a, &s);
+    counter(p, "openlora:attribution_answers_total", (double)s.answers, "Answers under a policy.");
+    counter(p, "openlora:attribution_answer_tokens_total", (double)s.answer_tokens, "Their tokens.");
+    counter(p, "openlora:attribution_span_tokens_total", (double)s.span_tokens, "Those that spans own.");
+    counter(p, "openlora:attribution_gradients_total", (double)s.gradients, "Answers whose gradients were computed.");
+    counter(p, "openlora:attribution_too_late_total", (double)s.too_late,
+            "Of those, that came after their batch: they got the mean.");
+    counter(p, "openlora:attribution_failed_total", (double)s.failed, "Answers without gradients of their own.");
+    gauge(p, "openlora:attribution_waiting", s.waiting, "Answers that wait for idle time.");
+    gauge(p, "openlora:attribution_span_seconds_max", s.span_ms_max / 1000, "Longest time an answer's spans took.");
+    gauge(p, "openlora:attribution_gradient_seconds", s.gradient_ms / 1000, "Time of the last answer's gradients.");
+}
+
 void metrics(void *user, struct http_request *r)
 {
     struct app *app = user;
@@ -272,6 +288,8 @@ void metrics(void *user, struct http_request *r)
     adapter_metrics(app, &p);
     if (app->billing)
         billing_metrics(app->billing, &p);
+    if (app->attributor)
+        attribution_metrics(app->attributor, &p);
     if (buf_failed(&p.text) || buf_failed(&p.labels))
         http_respond(r, 503, "text/plain; charset=utf-8", "no memory\n", 10);
     else

@@ -146,6 +146,19 @@ static int parse_service_tier(struct params *p, const json_t *v, int32_t vocab, 
                     "default, flex, priority");
 }
 
+static int parse_attribution(struct params *p, const json_t *v, int32_t vocab, struct api_error *e)
+{
+    static const char *const names[] = {"off", "spans", "full"};
+    (void)vocab;
+    for (int i = 0; i < 3; i++)
+        if (json_is_string(v) && strcmp(json_string_value(v), names[i]) == 0) {
+            p->attribution = (enum attribution_wish)i;
+            return 0;
+        }
+    return api_fail(e, 400, "attribution", "unsupported_value", "'attribution' supports only these values: off, "
+                    "spans, full");
+}
+
 static int parse_stream_options(struct params *p, const json_t *v, int32_t vocab, struct api_error *e)
 {
     (void)vocab;
@@ -201,6 +214,7 @@ static const struct param params[] = {
     {"response_format", ROUTE_CHAT, ONLY, .only = "[{\"type\":\"text\"}]"},
     {"modalities", ROUTE_CHAT, ONLY, .only = "[[\"text\"]]"},
     {"service_tier", BOTH, OTHER, .parse = parse_service_tier},
+    {"attribution", BOTH, OTHER, .parse = parse_attribution},
     {"store", ROUTE_CHAT, ONLY, .only = "[false]"},
     {"metadata", ROUTE_CHAT, IGNORED, .only = NULL},
     {"prompt_cache_key", ROUTE_CHAT, IGNORED, .only = NULL},

@@ -11,6 +11,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* What the client wants to know of the data behind its answer; who is paid does not depend on it. */
+enum attribution_wish { ATTRIBUTION_OFF, ATTRIBUTION_SPANS, ATTRIBUTION_FULL };
+
 enum route { ROUTE_CHAT = 1, ROUTE_COMPLETIONS = 2 };
 
 struct params { /* strings and JSON are borrowed from the body */
@@ -24,6 +27,7 @@ struct params { /* strings and JSON are borrowed from the body */
     struct sampling sampling;  /* bias points to `bias`; seed is filled by the generation */
     struct step_bias *bias;    /* owned */
     int tier;                  /* enum tier (chainlite/core/rows.h); −1: "auto" or not given */
+    enum attribution_wish attribution;
     bool logprobs;
     int32_t top_logprobs;
     struct stop_list stop;     /* owned */

@@ -27,13 +27,10 @@ static bool is_theirs(const struct caller *c, const json_t *extras)
 }
 
 /* What we wrote down of a receipt of the caller's; NULL: nothing, or it is somebody else's. */
-static json_t *load_extras(struct app *app, const struct caller *c, const char *text)
+static json_t *load_extras(struct app *app, const struct caller *c, const uint8_t id[32])
 {
-    uint8_t id[32];
     struct buf value;
     json_t *extras = NULL;
-    if (strncmp(text, "0x", 2) != 0 || !hex_decode(text, id, sizeof id))
-        return NULL;
     buf_init(&value, MAX_EXTRAS_BYTES);
     if (ledger_get(app->billing->ledger, LEDGER_RECEIPT, id, &value, NULL) == 0)
         extras = json_loadb(buf_str(&value), value.len, 0, NULL);
@@ -72,17 +69,36 @@ static bool read_caller(struct app *app, struct http_request *r, struct caller *
     return false;
 }
 
+/* "0x<64 digits>" and what follows it. */
+static bool parse_path(const char *rest, uint8_t id[32], const char **behind)
+{
+    char digits[2 + 64 + 1];
+    if (strnlen(rest, sizeof digits) < sizeof digits - 1 || strncmp(rest, "0x", 2) != 0)
+        return false;
+    snprintf(digits, sizeof digits, "%s", rest);
+    *behind = rest + sizeof digits - 1;
+    return hex_decode(digits, id, 32);
+}
+
 void receipts_get(void *user, struct http_request *r)
 {
     struct app *app = user;
     struct caller c;
     char path[128];
+    uint8_t id[32];
+    const char *behind = "";
     if (!read_caller(app, r, &c))
         return;
-    json_t *extras = load_extras(app, &c, http_request_rest(r));
-    if (extras) {
+    json_t *extras = parse_path(http_request_rest(r), id, &behind) ? load_extras(app, &c, id) : NULL;
+    if (extras && !*behind) {
         snprintf(path, sizeof path, "/v1/receipts/%s", http_request_rest(r));
         chain_answer_start(app, r, path, add_extras, extras, free_json);
+        return;
+    }
+    bool attribution = extras && strcmp(behind, "/attribution") == 0;
+    json_decref(extras);
+    if (attribution) {
+        receipts_attribution(app, r, id);
         return;
     }
     struct refusal refused;

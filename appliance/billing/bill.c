@@ -163,6 +163,7 @@ void bill_close(struct bill *b)
     catalog_release(b->catalog);
     json_decref(b->record);
     json_decref(b->extras);
+    free(b->evidence);
     free(b->outcome);
     free(b);
 }
@@ -257,6 +258,9 @@ void bill_abandon(struct bill *b)
 /* ---- what others ask */
 
 const uint8_t *bill_receipt_id(const struct bill *b) { return b->receipt_id; }
+const uint8_t *bill_payer(const struct bill *b) { return b->payer; }
+const uint8_t *bill_model_version(const struct bill *b) { return b->model_version; }
+const uint8_t *bill_adapter_version(const struct bill *b) { return b->adapter_version; }
 wei_t bill_max_fee(const struct bill *b) { return b->max_fee_wei; }
 const char *bill_outcome(const struct bill *b) { return b->outcome; }
 

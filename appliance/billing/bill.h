@@ -62,6 +62,8 @@ struct bill_answer { /* what was delivered */
     /* To be kept under the request's ticket; borrowed until `done`. NULL: nothing is kept. */
     const struct buf *before, *after;
     bool stream;
+    bool shows_attribution;     /* usage.openlora lists the spans */
+    const struct buf *evidence; /* of the attribution, kept for audits; borrowed during the call. NULL: none */
 };
 
 struct bill;
@@ -81,6 +83,9 @@ int bill_record(struct bill *, const struct bill_answer *, bill_done, void *user
 void bill_abandon(struct bill *);
 
 const uint8_t *bill_receipt_id(const struct bill *);
+const uint8_t *bill_payer(const struct bill *); /* after the reservation */
+const uint8_t *bill_model_version(const struct bill *);
+const uint8_t *bill_adapter_version(const struct bill *); /* 0: the base alone */
 wei_t bill_max_fee(const struct bill *);
 const char *bill_outcome(const struct bill *); /* usage.openlora as JSON; after a record that was not refused */
 /* PAYMENT-RESPONSE of a bill that is paid by voucher; false: it is not. */

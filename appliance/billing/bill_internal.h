@@ -28,6 +28,8 @@ struct bill {
 
     wei_t fee_wei;                /* by our own count, from bill_record on */
     json_t *record, *extras;      /* what chainlited and the ledger get */
+    bool shows_attribution;
+    char *evidence;               /* owned JSON, or NULL */
     const struct buf *before, *after;
     char *outcome;                /* owned */
     struct kept_answer *kept;     /* of who comes back; borrowed */

@@ -97,6 +97,11 @@ int bill_before_record(void *ctx, void *const *bills, int n, struct err *e)
             continue;
         put_json(w, LEDGER_RECEIPT, b->receipt_id, b->extras);
         ledger_expire(w, LEDGER_RECEIPT, b->receipt_id, now_s + billing->config.receipts_s);
+        if (b->evidence) {
+            ledger_put(w, LEDGER_EVIDENCE, b->receipt_id, b->evidence, strlen(b->evidence));
+            ledger_expire(w, LEDGER_EVIDENCE, b->receipt_id, now_s + billing->config.evidence_s);
+            ledger_put(w, LEDGER_OPEN, b->receipt_id, NULL, 0);
+        }
         if (b->before)
             put_kept(b, w, now_s);
         if (b->owed)
@@ -170,8 +175,10 @@ static int take_proof(struct bill *b, const json_t *result, struct err *e)
         log_line(LOG_WARN, "billing", "chainlited counts another fee than this process");
     b->fee_wei = p.fee_wei;
     count(b->billing, &p);
-    const json_t *signature = json_object_get(result, "signature");
-    b->outcome = dump(outcome_json(b->billing, b->catalog, &p, signature));
+    json_t *outcome = outcome_json(b->billing, b->catalog, &p, json_object_get(result, "signature"));
+    if (outcome && b->shows_attribution)
+        json_object_set_new(outcome, "attribution", json_deep_copy(json_object_get(b->record, "attribution")));
+    b->outcome = dump(outcome);
     return b->outcome ? 0 : err_set(e, OL_ENOMEM, "billing", "no memory for the receipt");
 }
 
@@ -263,13 +270,15 @@ int bill_record(struct bill *b, const struct bill_answer *a, bill_done done, voi
     b->user = user;
     b->before = b->ticket ? a->before : NULL;
     b->after = a->after;
+    b->shows_attribution = a->shows_attribution;
     b->owed = a->stream;
     if (fee_of(&b->price.row, a->prompt_tokens, a->cached_tokens, a->output_tokens, a->status, &fee, &e) != 0)
         return refuse(r, 503, "billing_unavailable", NULL, "%s", e.message);
     b->fee_wei = fee.royalty_wei + fee.compute_wei;
     b->record = record_json(b, a);
     b->extras = extras_json(b, a);
-    if (!b->record || !b->extras)
+    b->evidence = a->evidence ? strdup(buf_str(a->evidence)) : NULL;
+    if (!b->record || !b->extras || (a->evidence && !b->evidence))
         return refuse(r, 503, "no_memory", NULL, "no memory for the receipt");
     if (b->before)
         json_object_set_new(b->extras, "stream", json_boolean(a->stream));

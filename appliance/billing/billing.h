@@ -22,6 +22,7 @@ struct billing_config { /* texts are borrowed until close */
     const char *currency;    /* the coin's name, for people */
     int64_t idempotency_s;   /* how long an answer is kept */
     int64_t receipts_s;      /* how long salts and text hashes are kept */
+    int64_t evidence_s;      /* how long answers under a policy are kept for audits */
     int64_t kept_bytes;      /* of all kept answers; over it no new ones are promised */
     int64_t record_s;        /* how long the end of an answer waits for chainlited */
     int64_t max_arrears;     /* receipts that may wait for chainlited; over it nothing new is served */

@@ -4,9 +4,9 @@
 
 enum { MAX_UNDER_WAY_BYTES = 64 << 20 };
 
-bool delivery_init(struct delivery *d, int n_choices)
+bool delivery_init(struct delivery *d, int n_choices, bool keep_ids)
 {
-    *d = (struct delivery){.n = n_choices};
+    *d = (struct delivery){.n = n_choices, .keeps_ids = keep_ids};
     d->choices = calloc((size_t)n_choices, sizeof *d->choices);
     for (int i = 0; d->choices && i < n_choices; i++) {
         keccak_init(&d->choices[i].text);
@@ -17,17 +17,36 @@ bool delivery_init(struct delivery *d, int n_choices)
 
 void delivery_deinit(struct delivery *d)
 {
-    for (int i = 0; d->choices && i < d->n; i++)
+    for (int i = 0; d->choices && i < d->n; i++) {
         buf_deinit(&d->choices[i].under_way);
+        free(d->choices[i].ids);
+    }
     free(d->choices);
     free(d->marks);
     *d = (struct delivery){0};
 }
 
-void delivery_token(struct delivery *d, int choice, float logprob)
+static bool keep_id(struct delivered *c, uint32_t id)
 {
-    d->choices[choice].noted_tokens++;
-    d->choices[choice].noted_logprob += (double)logprob;
+    if (c->n_ids == c->cap_ids) {
+        uint32_t cap = c->cap_ids ? 2 * c->cap_ids : 256;
+        uint32_t *more = realloc(c->ids, cap * sizeof *more);
+        if (!more)
+            return false;
+        c->ids = more;
+        c->cap_ids = cap;
+    }
+    c->ids[c->n_ids++] = id;
+    return true;
+}
+
+void delivery_token(struct delivery *d, int choice, uint32_t id, float logprob)
+{
+    struct delivered *c = &d->choices[choice];
+    c->noted_tokens++;
+    c->noted_logprob += (double)logprob;
+    if (d->keeps_ids && !keep_id(c, id))
+        d->failed = true;
 }
 
 static bool grow(struct delivery *d)
@@ -77,6 +96,7 @@ void delivery_accept(struct delivery *d, size_t accepted)
             buf_drop_front(&c->under_way, c->taken);
             c->taken = 0;
         }
+        c->tokens += m->tokens;
         d->tokens += m->tokens;
         d->sum_logprob += m->logprob;
         d->first = (d->first + 1) % d->cap;

@@ -19,6 +19,9 @@ struct delivery {
         uint32_t noted_bytes;   /* of text, */
         uint32_t noted_tokens;  /* since the last event; they go with the next one */
         double noted_logprob;
+        uint32_t *ids;          /* owned: of all tokens noted, if kept */
+        uint32_t n_ids, cap_ids;
+        uint32_t tokens;        /* of those, delivered */
     } *choices;                 /* owned, (n) */
     struct delivery_mark {
         size_t end;             /* offset in the stream */
@@ -29,13 +32,15 @@ struct delivery {
     int first, n_marks, cap;
     uint32_t tokens;            /* delivered, over all choices */
     double sum_logprob;
+    bool keeps_ids;
     bool failed;                /* no memory: what is delivered is not known any more */
 };
 
-bool delivery_init(struct delivery *, int n_choices);
+/* keep_ids: what data influenced the answer will be asked. */
+bool delivery_init(struct delivery *, int n_choices, bool keep_ids);
 void delivery_deinit(struct delivery *);
 /* A token of a choice, on its way into the next event. */
-void delivery_token(struct delivery *, int choice, float logprob);
+void delivery_token(struct delivery *, int choice, uint32_t id, float logprob);
 void delivery_text(struct delivery *, int choice, const char *text, size_t n);
 /* The event that carries a choice's text and tokens since its last ends at `end`. Ends never go down. */
 void delivery_event(struct delivery *, int choice, size_t end);

@@ -24,6 +24,8 @@ enum ledger_table {
     LEDGER_RECEIPT = 'R', /* receipt id → JSON: tenant, payer, salt, hashes */
     LEDGER_ARREARS = 'D', /* receipt id → JSON: a record that chainlited has not answered */
     LEDGER_SPENT = 'S',   /* hash of a key's id → JSON: sums */
+    LEDGER_EVIDENCE = 'E', /* receipt id → JSON (attribution/evidence.h): the answer and whose data it shows */
+    LEDGER_OPEN = 'G',    /* receipt id → nothing: its gradients are still to be told */
 };
 enum { LEDGER_KEY_BYTES = 32, LEDGER_MAX_VALUE_BYTES = 32 << 20 };
 
@@ -34,7 +36,7 @@ struct ledger_write *ledger_begin(struct ledger *); /* NULL without memory: the 
 void ledger_put(struct ledger_write *, enum ledger_table, const uint8_t key[LEDGER_KEY_BYTES], const void *value,
                 size_t n);
 void ledger_drop(struct ledger_write *, enum ledger_table, const uint8_t key[LEDGER_KEY_BYTES]);
-/* Once per key of LEDGER_ANSWER (whose other tables go with it) or LEDGER_RECEIPT: when it may go. */
+/* Once per key of LEDGER_ANSWER (whose other tables go with it), LEDGER_RECEIPT or LEDGER_EVIDENCE: when it may go. */
 void ledger_expire(struct ledger_write *, enum ledger_table, const uint8_t key[LEDGER_KEY_BYTES], int64_t unix_s);
 /* Frees the write. */
 int ledger_commit(struct ledger_write *, bool sync, struct err *) __attribute__((warn_unused_result));

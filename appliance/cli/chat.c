@@ -13,6 +13,7 @@ struct chat {
     char *model; /* owned: what the "model" field says */
     int64_t max_tokens, seed;
     double temperature;
+    const char *attribution; /* NULL, "spans" or "full" */
     struct payer *payer; /* NULL: nobody pays, or an API key does */
 };
 
@@ -97,6 +98,21 @@ static int take_bill(struct chat *c, const json_t *usage, struct answer *out, st
     return 0;
 }
 
+/* How much of the answer contributors' spans own. */
+static void take_spans(const json_t *usage, struct answer *out)
+{
+    const json_t *a = json_object_get(json_object_get(usage, "openlora"), "attribution");
+    json_int_t tokens = 0;
+    size_t i;
+    json_t *span;
+    if (!json_is_object(a))
+        return;
+    json_array_foreach(json_object_get(a, "spans"), i, span)
+        tokens += json_integer_value(json_array_get(span, 1));
+    snprintf(out->data, sizeof out->data, "%lld of %lld tokens in %zu spans of contributors' data", (long long)tokens,
+             (long long)json_integer_value(json_object_get(a, "answer_tokens")), json_array_size(json_object_get(a, "spans")));
+}
+
 static int reply(void *user, const json_t *messages, struct answer *out, const volatile bool *stop, struct err *e)
 {
     struct chat *c = user;
@@ -107,11 +123,14 @@ static int reply(void *user, const json_t *messages, struct answer *out, const v
         return err_set(e, OL_ENOMEM, "chat", "no memory for the request");
     if (c->seed >= 0)
         json_object_set_new(body, "seed", json_integer(c->seed));
+    if (c->attribution)
+        json_object_set_new(body, "attribution", json_string(c->attribution));
     struct turn turn = {.answer = out};
     int rc = c->payer ? pay_stream(c->payer, c->http, "/v1/chat/completions", body, on_event, &turn, stop, e)
                       : http_stream(c->http, "/v1/chat/completions", body, on_event, &turn, stop, e);
     if (rc == 0)
         rc = take_bill(c, turn.usage, out, e);
+    take_spans(turn.usage, out);
     json_decref(turn.usage);
     json_decref(body);
     return rc;
@@ -152,6 +171,8 @@ int command_chat(const struct command *command, int argc, char **argv)
         TEXT("password-file", &payment.password_file, "FILE", "its first line is the wallet's password (default: asked)"),
         TEXT("chain", &payment.chain, "NAME", "chain data that the wallet trusts"),
         TEXT("max-fee", &payment.max_fee, "COINS", "most that one message may cost"),
+        TEXT("attribution", &c.attribution, "WORD",
+             "spans: say how much of the answer stands in contributors' data; full: by gradients first, too"),
         FLAG("json", &json, "print one JSON object per answer instead of a stream"),
         OPTIONS_END};
     int words = options_parse(command, options, argc, argv, 1);

@@ -18,6 +18,7 @@ const char *chain_socket_path(const char *option); /* chainlited's socket: `opti
 int command_chain_payout(const struct command *, int argc, char **argv);
 int command_chain_register(const struct command *, int argc, char **argv);
 int command_chat(const struct command *, int argc, char **argv);
+int command_contributor(const struct command *, int argc, char **argv);
 int command_datanet(const struct command *, int argc, char **argv);
 int command_key(const struct command *, int argc, char **argv);
 int command_logits(const struct command *, int argc, char **argv);

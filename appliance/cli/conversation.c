@@ -66,6 +66,8 @@ static void print_statistics(const struct answer *a)
             tokens_per_second(a), a->first_s ? (a->first_s - a->start_s) * 1e3 : 0, *a->finish ? ", " : "", a->finish);
     if (*a->receipt_id)
         fprintf(stderr, "[%s, receipt %s]\n", a->cost, a->receipt_id);
+    if (*a->data)
+        fprintf(stderr, "[%s]\n", a->data);
 }
 
 static void print_json(const struct answer *a)
@@ -77,6 +79,7 @@ static void print_json(const struct answer *a)
     if (*a->receipt_id) {
         json_object_set_new(o, "cost", json_string(a->cost));
         json_object_set_new(o, "receipt_id", json_string(a->receipt_id));
+        json_object_set_new(o, "data", json_string(a->data));
     }
     json_dumpf(o, stdout, JSON_REAL_PRECISION(6));
     putchar('\n');

@@ -21,6 +21,7 @@ struct answer {
     char finish[24];         /* "stop", "length", … */
     char cost[44];           /* in coins, with their symbol; "" when nothing was billed */
     char receipt_id[67];
+    char data[80];           /* how much of it stands in contributors' data; "" when that was not asked */
 };
 
 /* Text that came, and tokens that came with it; prints at once. */

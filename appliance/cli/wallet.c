@@ -7,21 +7,21 @@
 #include "cli/http_client.h"
 #include "cli/password.h"
 #include "cli/wallet_file.h"
+#include "cli/wallet_node.h"
 
 #include <jansson.h>
 #include <mbedtls/platform_util.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-enum { PATH_BYTES = 128, HEADER_BYTES = 256 };
+enum { PATH_BYTES = 160 };
 
 struct request { /* options and words of one call */
     const struct command *command;
     const char *file, *password_file, *node, *url, *payer;
     struct chain_link_options link;
-    bool json;
+    bool json, evidence;
     char **words;
     int n_words;
     char path[WALLET_PATH_BYTES];
@@ -70,53 +70,44 @@ static int import(struct request *r, struct err *e)
 
 /* ---- with the node */
 
-/* "OpenLoRA-Wallet: address:time:signature" over an EIP-191 message that names the path and the time. */
-static int sign_path(const struct wallet *w, const char *path, char out[HEADER_BYTES], struct err *e)
+/* Of a receipt of this wallet's: `what` behind its path. */
+static int get_receipt(const struct request *r, const char *what, char **reply, struct err *e)
 {
-    char message[PATH_BYTES + 64], prefix[64], address[ADDRESS_TEXT_BYTES], hex[2 * SIGNATURE_BYTES + 1];
-    uint8_t digest[HASH_BYTES], signature[SIGNATURE_BYTES];
-    struct keccak k;
-    long long now_s = (long long)time(NULL);
-    int n = snprintf(message, sizeof message, "OpenLoRA wallet\n%s\n%lld", path, now_s);
-    int m = snprintf(prefix, sizeof prefix, "\x19" "Ethereum Signed Message:\n%d", n);
-    keccak_init(&k);
-    keccak_add(&k, prefix, (size_t)m);
-    keccak_add(&k, message, (size_t)n);
-    keccak_end(&k, digest);
-    int rc = secp_sign(w->secp, w->secret, digest, signature, e);
+    char path[PATH_BYTES];
+    struct wallet w;
+    uint8_t id[32];
+    if (r->n_words < 2 || strncmp(r->words[1], "0x", 2) != 0 || !hex_decode(r->words[1], id, sizeof id))
+        return err_set(e, OL_EINVAL, "wallet", "name the receipt, 0x and 64 digits: openlora wallet %s ID", r->words[0]);
+    int rc = wallet_open(r->path, r->password_file, &w, e);
     if (rc != 0)
         return rc;
-    address_format(w->address, address);
-    hex_encode(signature, sizeof signature, hex);
-    snprintf(out, HEADER_BYTES, "%s:%lld:0x%s", address, now_s, hex);
-    return 0;
+    snprintf(path, sizeof path, "/v1/receipts/%s%s", r->words[1], what);
+    rc = wallet_get(&w, r->url, path, reply, e);
+    wallet_close(&w);
+    return rc;
 }
 
 /* The bundle of a receipt, for `openlora verify`. */
 static int receipt(struct request *r, struct err *e)
 {
-    char path[PATH_BYTES], header[HEADER_BYTES], *bundle = NULL;
-    struct http_client *http = NULL;
-    struct wallet w;
-    uint8_t id[32];
-    if (r->n_words < 2 || !hex_decode(r->words[1], id, sizeof id))
-        return err_set(e, OL_EINVAL, "wallet", "name the receipt, 0x and 64 digits: openlora wallet receipt ID");
-    int rc = wallet_open(r->path, r->password_file, &w, e);
-    if (rc != 0)
-        return rc;
-    snprintf(path, sizeof path, "/v1/receipts/%s", r->words[1]);
-    rc = sign_path(&w, path, header, e);
-    wallet_close(&w);
-    if (rc == 0)
-        rc = http_open(r->url, &http, e);
-    if (rc == 0)
-        rc = http_set_header(http, "OpenLoRA-Wallet", header, e);
-    if (rc == 0)
-        rc = http_request(http, "GET", path, NULL, &bundle, e);
+    char *bundle = NULL;
+    int rc = get_receipt(r, "", &bundle, e);
     if (rc == 0)
         puts(bundle);
     free(bundle);
-    http_close(http);
+    return rc;
+}
+
+/* Whose data influenced the answer. */
+static int attribution(struct request *r, struct err *e)
+{
+    char *reply = NULL;
+    int rc = get_receipt(r, r->evidence ? "/attribution?evidence=true" : "/attribution", &reply, e);
+    if (rc == 0 && (r->json || r->evidence))
+        puts(reply);
+    else if (rc == 0)
+        rc = print_attribution(reply, e);
+    free(reply);
     return rc;
 }
 
@@ -285,7 +276,8 @@ static const struct {
     const char *name;
     int (*local)(struct request *, struct err *);
     int (*chain)(struct request *, struct chain_link *, struct err *);
-} actions[] = {{"create", create, NULL}, {"import", import, NULL}, {"receipt", receipt, NULL}, {"show", NULL, show},
+} actions[] = {{"create", create, NULL}, {"import", import, NULL}, {"receipt", receipt, NULL},
+               {"attribution", attribution, NULL}, {"show", NULL, show},
                {"deposit", NULL, deposit}, {"refund", NULL, thaw}, {"withdraw", NULL, withdraw}};
 enum { ACTIONS = sizeof actions / sizeof *actions };
 
@@ -321,6 +313,7 @@ int command_wallet(const struct command *command, int argc, char **argv)
         TEXT("url", &r.url, "URL", "where that node answers"),
         CHAIN_LINK_OPTIONS(r.link),
         FLAG("json", &r.json, "print one JSON object"),
+        FLAG("evidence", &r.evidence, "attribution: with the tokens and vectors that an audit needs, as JSON"),
         OPTIONS_END};
     struct err e = {0};
     r.n_words = options_parse(command, options, argc, argv, 2);
@@ -328,7 +321,7 @@ int command_wallet(const struct command *command, int argc, char **argv)
         return options_exit(r.n_words);
     if (r.n_words == 0) {
         free(r.link.rpc.items);
-        return fail(command, EXIT_USAGE, "say what to do: create, import, show, receipt, deposit, refund or withdraw");
+        return fail(command, EXIT_USAGE, "say what to do: create, import, show, receipt, attribution, deposit, refund or withdraw");
     }
     int rc = wallet_path(r.file, r.path, &e);
     if (rc == 0)

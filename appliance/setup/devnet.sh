@@ -80,9 +80,11 @@ devnet_register() {
     else
         where+=(--offline)
     fi
+    [ "$demo" -eq 0 ] || step "Publishing the adapters' data" datanets_publish || die "the Datanets could not be published"
     step "Registering models, prices and the split" build/openlora chain register "${where[@]}" --model "$model" \
         --node "$NODE_ADDRESS" --catalog "$DEMO/state/catalog.json" --validators-pool "$VALIDATORS_POOL" \
         --unattributed-pool "$UNATTRIBUTED_POOL" --treasury "$TREASURY" || die "registering failed"
+    [ "$demo" -eq 0 ] || step "Pinning who is paid for the data" policies_make || die "no policy could be made"
     build/openlora chain reload >/dev/null
     python3 -c 'import secrets; print(secrets.token_hex(16))' >"$OPENLORA_PASSWORD_FILE"
     build/openlora wallet create >/dev/null
@@ -111,14 +113,12 @@ s = json.load(sys.stdin)["receipts"]
 sys.exit(not s["anchored"] or any(s[k] for k in ("reserved", "recorded", "batched", "unsafe", "safe")))'
 }
 
+receipt_of() { python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["receipt_id"])' "$1"; }
+
 # The newest bill of the demo: followed until it is settled, saved, verified offline.
 devnet_show_bill() {
     local id status=0
-    id=$(python3 - "$DEMO/last.json" <<'PY'
-import json, sys
-print(json.load(open(sys.argv[1]))["receipt_id"])
-PY
-    )
+    id=$(receipt_of "$DEMO/last.json")
     printf '\n── bill %s\n' "$id"
     if [ "$chain" -eq 1 ]; then
         await 60 "the bill was not settled; see build/demo/chainlited.log" all_anchored
@@ -150,4 +150,5 @@ devnet_pay_out() {
     sleep 3
     build/openlora chain claim "${where[@]}" || die "the owner's part could not be claimed"
     build/openlora chain mint "${where[@]}" || die "the bill could not be minted"
+    [ "$demo" -eq 0 ] || attribution_show "$(receipt_of "$DEMO/last.json")"
 }

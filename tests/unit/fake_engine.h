@@ -387,4 +387,36 @@ int chat_template_render(const struct chat_template *t, const json_t *v, struct 
     return 0;
 }
 
+/* ---- no attribution: the real one would bring the model's files along */
+
+int attributor_open(const struct attributor_config *c, struct attributor **out, struct err *e)
+{
+    (void)c;
+    *out = NULL;
+    return err_set(e, OL_EUNSUPPORTED, "test", "no attribution here");
+}
+void attributor_stop(struct attributor *a) { (void)a; }
+void attributor_close(struct attributor *a) { (void)a; }
+int attributor_answer(struct attributor *a, const struct attributor_answer *q, struct evidence *out, bool *covered,
+                      struct err *e)
+{
+    (void)a, (void)q, (void)out, (void)e;
+    *covered = false;
+    return 0;
+}
+void attributor_recorded(struct attributor *a, const uint8_t receipt_id[32], bool first)
+{
+    (void)a, (void)receipt_id, (void)first;
+}
+void attributor_stats(struct attributor *a, struct attributor_stats *out)
+{
+    (void)a;
+    *out = (struct attributor_stats){0};
+}
+const struct policy *attributor_policy(const struct attributor *a, const uint8_t id[32])
+{
+    (void)a, (void)id;
+    return NULL;
+}
+
 #endif

@@ -157,11 +157,11 @@ START_TEST(test_delivery)
 {
     struct delivery d;
     uint8_t hashes[2 * HASH_BYTES], want[HASH_BYTES];
-    ck_assert(delivery_init(&d, 2));
+    ck_assert(delivery_init(&d, 2, true));
     for (int i = 0; i < 1000; i++) { /* events of 10 bytes, alternating; every second token without text */
         int choice = i % 2;
-        delivery_token(&d, choice, -1.0f);
-        delivery_token(&d, choice, -0.5f);
+        delivery_token(&d, choice, 7, -1.0f);
+        delivery_token(&d, choice, 8, -0.5f);
         delivery_text(&d, choice, choice ? "b" : "aa", choice ? 1 : 2);
         delivery_event(&d, choice, (size_t)(i + 1) * 10);
         delivery_accept(&d, (size_t)i * 7); /* the socket falls behind */
@@ -180,6 +180,10 @@ START_TEST(test_delivery)
     ck_assert_mem_eq(hashes + HASH_BYTES, want, HASH_BYTES);
     delivery_accept(&d, 8000);
     ck_assert_uint_eq(d.tokens, 2 * 800);
+    ck_assert_uint_eq(d.choices[0].tokens, 800);
+    ck_assert_uint_eq(d.choices[1].tokens, 800);
+    ck_assert_uint_eq(d.choices[0].n_ids, 1000); /* delivered or not */
+    ck_assert(d.choices[1].ids[0] == 7 && d.choices[1].ids[799] == 8);
     ck_assert(!d.failed);
     delivery_deinit(&d);
 }

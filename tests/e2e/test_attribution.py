@@ -1,0 +1,227 @@
+"""Attribution while serving: real openlorad and chainlited, a Datanet and a policy made by the command line; spans, roots
+and units computed again here."""
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from eth_utils import keccak
+
+from billed_node import BilledNode, Wallet, bearer
+from node import Node
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "golden"))
+from datanet_export import Contribution, root, write  # noqa: E402
+
+QUESTION = {"messages": [{"role": "user", "content": "What is the moon?"}], "max_tokens": 40, "temperature": 0}
+CHAT = "/v1/chat/completions"
+ANNA, BEN = "0x" + "a1" * 20, "0x" + "b2" * 20
+OWNER = "0x" + "0f" * 20
+UNITS = 10 ** 9
+CALIBRATION = {"version": 1, "tau_millibits": 20000, "gradients": {
+    "kappa_ppb": 0, "s0": 1, "domain_prompts": 1, "domain_paid_ppm": 0}, "null_prompts": 1, "answer_tokens": 40,
+    "fresh": {"prompts": 0, "paid_ppm": 0, "any": 0, "any_low_ppm": 0, "any_high_ppm": 0, "largest_ppm": 0}}
+
+
+class AttributedNode(BilledNode):
+    """With a policy for the adapter: Anna's rows hold what the model says, then Ben's the same and something else."""
+
+    def __init__(self, build, model, adapter, said, other, patience, anna=ANNA):
+        super().__init__(build, model, {"pirate": adapter}, patience=patience)
+        self.said, self.other, self.anna = said, other, anna
+        self.policy = self.state / "policy"
+        self.flags += ["--policy", str(self.policy)]
+
+    def openlora(self, *words):
+        done = subprocess.run([self.build / "openlora", *map(str, words)], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def make_catalog(self):
+        super().make_catalog()
+        anna = json.dumps({"instruction": "Say it.", "output": self.said}).encode()
+        ben = "\n".join(json.dumps({"instruction": "Say it.", "output": text}) for text in (self.said, self.other)).encode()
+        write(self.state / "datanet", OWNER, "voice", [Contribution(BEN, 200, ben, "instruction"),
+                                                      Contribution(self.anna, 100, anna, "instruction")])
+        model = ["--model", self.model]
+        datanet = ["--datanet", self.state / "datanet"]
+        self.openlora("attribution", "index", *model, *datanet, "--out", self.policy)
+        self.openlora("attribution", "vectors", *model, *datanet, "--adapter", self.adapters["pirate"], "--out", self.policy)
+        (self.policy / "calibration.json").write_text(json.dumps(CALIBRATION, separators=(",", ":")))
+        self.openlora("attribution", "policy", "--out", self.policy, "--of", "pirate", "--offline", "--dev-account",
+                      "--catalog", self.chain.folder / "catalog.json")
+        assert self.chain.request("POST", "/v1/reload")[0] == 200
+
+    def ask(self, key, model="pirate", headers=None, **more):
+        body = json.dumps({**QUESTION, "model": model, **more}).encode()
+        status, _, raw = self.request("POST", CHAT, body, headers or bearer(key))
+        assert status == 200, raw
+        return json.loads(raw)
+
+    def attribution(self, key, receipt, query=""):
+        status, _, raw = self.request("GET", f"/v1/receipts/{receipt}/attribution{query}", headers=bearer(key))
+        return status, json.loads(raw)
+
+    def explained(self, key, receipt):
+        """Once its gradients are known."""
+        deadline = time.monotonic() + 60 * self.patience
+        while True:
+            status, body = self.attribution(key, receipt, "?evidence=true")
+            assert status == 200
+            if body.get("gradients") != "waiting":
+                return body
+            assert time.monotonic() < deadline, self.log()
+            time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def said(build, model, adapters, patience):
+    """What the adapter answers: so the Datanet can hold it."""
+    with Node(build, model, {"pirate": adapters["pirate"]}, patience=patience) as plain:
+        body = plain.json("POST", CHAT, {**QUESTION, "model": "pirate"})[1]
+    return body["choices"][0]["message"]["content"]
+
+
+@pytest.fixture(scope="module")
+def node(build, model, adapters, patience, said):
+    with AttributedNode(build, model, adapters["pirate"], said, "Ropes and sails dry in the wind above the harbour.",
+                        patience) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def acme(node):
+    return node.add_key("acme")
+
+
+def u(n, size):
+    return int(n).to_bytes(size)
+
+
+def span_root(spans):
+    leaves = [(keccak(b"\x07" + u(s[0], 4) + u(s[1], 4) + bytes.fromhex(s[2][2:]) + u(s[3], 4) + u(s[4], 4) + u(s[5], 4) +
+                      bytes.fromhex(s[6][2:])), s[1]) for s in spans]
+    return "0x" + root(leaves)[0].hex()
+
+
+def proof_of(node, receipt):
+    return next(p for p in node.proofs() if p["receipt_id"] == receipt)
+
+
+def test_spans_are_in_the_proof(node, acme, said):
+    answer = node.ask(acme, attribution="spans")
+    assert answer["choices"][0]["message"]["content"] == said
+    bill = answer["usage"]["openlora"]
+    told, proof = bill["attribution"], proof_of(node, bill["receipt_id"])
+    assert told["policy"] == proof["attribution_policy"] and proof["span_root"] == span_root(told["spans"])
+    assert told["answer_tokens"] == answer["usage"]["completion_tokens"]
+    owned = sum(s[1] for s in told["spans"])
+    assert owned + told["open_tokens"] == told["answer_tokens"] and owned > 0
+    assert {s[6] for s in told["spans"]} == {ANNA}  # Ben's copy is later
+
+
+def test_the_answer_is_explained(node, acme, said):
+    receipt = node.ask(acme, attribution="full")["usage"]["openlora"]["receipt_id"]
+    body = node.explained(acme, receipt)
+    pieces = body["choices"][0]
+    assert "".join(p["text"] for p in pieces) == said
+    assert [p["span"] for p in pieces if p["span"] is not None] == list(range(len(body["spans"])))
+    assert {s["contributor"] for s in body["spans"]} == {ANNA} and all(s["why"] is None for s in body["spans"])
+    assert {c["contributor"] for c in body["contributors"]} == {ANNA, BEN}
+    evidence = body["evidence"]
+    assert evidence["receipt_id"] == receipt and proof_of(node, receipt)["span_root"] == span_root(evidence["spans"])
+    if evidence["open_tokens"]:
+        assert body["gradients"] == "computed"
+        units = sum(n for _, n in evidence["gradients"]["units"])
+        total = sum(len(c["ids"]) for c in evidence["choices"])
+        assert 0 <= units <= UNITS * evidence["open_tokens"] // total
+        assert len(bytes.fromhex(evidence["gradients"]["query"][2:])) % 2 == 0
+
+
+def test_what_the_prompt_holds_earns_nothing(node, acme, said):
+    messages = [{"role": "user", "content": f"Repeat this: {said}"}]
+    bill = node.ask(acme, attribution="spans", messages=messages)["usage"]["openlora"]
+    told = bill["attribution"]
+    evidence = node.explained(acme, bill["receipt_id"])["evidence"]
+    prompt = evidence["prompts"][0]
+    for start, tokens, *_ in told["spans"]:
+        span = evidence["choices"][0]["ids"][start:start + tokens]
+        assert all(prompt[i:i + 8] != span[k:k + 8] for i in range(len(prompt) - 7) for k in range(len(span) - 7))
+
+
+def test_a_payer_is_not_paid_by_itself(build, model, adapters, patience, said):
+    secret = b"\x07" * 32
+    with AttributedNode(build, model, adapters["pirate"], said, "Nothing of the kind.", patience,
+                        Wallet(None, secret).address) as node:
+        wallet = Wallet(node.catalog, secret)
+        body = json.dumps({**QUESTION, "model": "pirate", "attribution": "spans"}).encode()
+        status, _, raw = node.request("POST", CHAT, body, wallet.payment(body, 10 ** 18))
+        assert status == 200, raw
+        bill = json.loads(raw)["usage"]["openlora"]
+        assert {s[6] for s in bill["attribution"]["spans"]} == {"0x" + "00" * 20}
+        path = f"/v1/receipts/{bill['receipt_id']}/attribution"
+        status, _, raw = node.request("GET", path, headers=wallet.proof(path))
+        assert status == 200 and {s["why"] for s in json.loads(raw)["spans"]} == {"payer"}
+
+
+def test_what_is_asked_does_not_change_who_earns(node, acme):
+    silent = node.ask(acme)["usage"]["openlora"]
+    told = node.ask(acme, attribution="spans")["usage"]["openlora"]
+    assert "attribution" not in silent and "attribution" in told
+    one, two = (proof_of(node, bill["receipt_id"]) for bill in (silent, told))
+    assert (one["span_root"], one["attribution_policy"]) == (two["span_root"], two["attribution_policy"])
+    status, _, raw = node.request("POST", CHAT, json.dumps({**QUESTION, "attribution": "some"}).encode(), bearer(acme))
+    assert status == 400 and json.loads(raw)["error"]["param"] == "attribution"
+
+
+def test_streams_and_choices(node, acme, said):
+    body = node.ask(acme, attribution="spans", n=2)
+    told = body["usage"]["openlora"]["attribution"]
+    assert told["answer_tokens"] == body["usage"]["completion_tokens"]
+    half = told["answer_tokens"] // 2
+    first = [s for s in told["spans"] if s[0] < half]
+    assert [[s[0] + half, *s[1:]] for s in first] == told["spans"][len(first):]  # both said the same
+    assert all(s[0] + s[1] <= half for s in first)  # and no span crosses from one into the other
+
+
+def test_the_base_model_has_no_policy(node, acme):
+    bill = node.ask(acme, model=node.model_id(), attribution="full")["usage"]["openlora"]
+    assert bill["attribution"] is None and proof_of(node, bill["receipt_id"])["attribution_policy"] == "0x" + "00" * 32
+    status, body = node.attribution(acme, bill["receipt_id"])
+    assert status == 200 and "no policy" in body["why"]
+
+
+def test_others_do_not_see_it(node, acme):
+    receipt = node.ask(acme)["usage"]["openlora"]["receipt_id"]
+    assert node.attribution(node.add_key("rival"), receipt)[0] == 404
+    assert node.attribution(acme, receipt[:-1])[0] == 404
+    assert node.request("GET", f"/v1/receipts/{receipt}/attributions", headers=bearer(acme))[0] == 404
+
+
+def test_contributors_are_public(node):
+    status, body = node.json("GET", f"/v1/contributors/{ANNA}")
+    assert status == 200 and body["uses"] == []  # without a chain nothing is settled
+    assert node.get("/v1/contributors/0x12")[0] == 400
+    assert node.get(f"/v1/contributors/{ANNA}?after=a%20b")[0] == 400
+
+
+def test_gradients_outlive_a_crash(node, acme):
+    receipt = node.ask(acme)["usage"]["openlora"]["receipt_id"]
+    node.crash()
+    node.restart()
+    assert node.explained(acme, receipt)["gradients"] in ("computed", "none")
+
+
+def test_a_changed_policy_is_refused(node):
+    index = node.policy / "spans.index"
+    data = bytearray(index.read_bytes())
+    data[-1] ^= 1
+    other = node.state / "changed"
+    subprocess.run(["cp", "-r", node.policy, other], check=True)
+    (other / "spans.index").write_bytes(data)
+    (node.state / "elsewhere").mkdir()
+    words = [*node.command(), "--policy", str(other), "--billing-state", str(node.state / "elsewhere")]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1 and "spans.index" in done.stderr
