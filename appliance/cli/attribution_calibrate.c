@@ -96,6 +96,8 @@ static int open_folder(struct session *x, struct err *e)
         return rc;
     rc = vectors_open(path, &x->vectors, e);
     x->has_vectors = !rc;
+    if (!rc && !x->args->adapter)
+        return err_set(e, OL_EINVAL, MODULE, "%s has vectors: name their --adapter", folder);
     return rc == OL_ENOTFOUND ? OL_OK : rc; /* a policy of spans alone */
 }
 
@@ -324,7 +326,7 @@ int command_attribution_calibrate(const struct command *command, int argc, char 
                                .tokens = 64, .max_tokens = LORA_DEFAULT_ROWS};
     const struct option options[] = {
         REQUIRED("model", &a.model, "PATH", "GGUF file or safetensors directory of the base model"),
-        REQUIRED("adapter", &a.adapter, "PATH", "the adapter, byte for byte as it is served"),
+        TEXT("adapter", &a.adapter, "PATH", "the adapter, byte for byte as it is served; none: of the base model, by spans"),
         REQUIRED("out", &a.folder, "DIR",
                  "the policy's folder: its index and vectors are read, " POLICY_CALIBRATION_FILE " is written"),
         TEXT("prompts", &a.prompts, "FILE", "prompts that users send to this adapter, not in its data; one a line"),

@@ -250,6 +250,30 @@ def test_changed_files_are_refused(policy, tmp_path, name):
     assert "policy" in openlora("attribution", "show", folder, fails=True)
 
 
+def test_a_policy_of_spans_alone(folder, policy, tmp_path):
+    """The next version of the same item; and of the base model, calibrated without an adapter."""
+    catalog, key = tmp_path / "catalog.json", ["--offline", "--dev-account"]
+    shutil.copy(folder / "catalog.json", catalog)
+    shutil.copytree(policy[0], tmp_path / "policy")
+    openlora("attribution", "policy", "--out", tmp_path / "policy", "--of", "voice", "--no-gradients", "--catalog", catalog,
+             *key)
+    row = json.loads(catalog.read_text())["versions"][-1]
+    assert (row["name"], row["number"]) == ("voice-policy", 2)
+    assert json.loads((tmp_path / "policy/policy.json").read_text())["gradients"] is None
+    out = tmp_path / "base"
+    out.mkdir()
+    for name in ("spans.index", "surprisal.bin", "sources.json"):
+        shutil.copy(policy[0] / name, out)
+    assert "calibrate" in openlora("attribution", "policy", "--out", out, "--of", "model", "--catalog", catalog, *key,
+                                   fails=True)
+    openlora("attribution", "calibrate", "--model", MODEL, "--out", out, "--null-prompts", folder / "prompts.txt",
+             "--nulls", 5, "--fresh", 0, "--tokens", 4)
+    openlora("attribution", "policy", "--out", out, "--of", "model", "--catalog", catalog, *key)
+    document = json.loads(openlora("attribution", "show", "--json", out))
+    assert document["adapter_version"] is None and document["gradients"] is None
+    assert json.loads(catalog.read_text())["versions"][-1]["base_version"] == document["model_version"]
+
+
 def test_help_names_the_steps():
     text = openlora("attribution", "--help")
     assert all(step in text for step in ("index", "vectors", "calibrate", "policy", "show"))
