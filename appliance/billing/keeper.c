@@ -287,11 +287,12 @@ int keeper_open(struct billing *b, struct keeper **out, struct err *e)
     pthread_mutex_init(&k->lock, NULL);
     pthread_cond_init(&k->changed, NULL);
     err_set(&k->why, OL_EIO, MODULE, "chainlited was not asked yet");
+    *out = k; /* before the thread is there: it asks billing for the catalog as others do */
     if (pthread_create(&k->thread, NULL, keeper_main, k) != 0) {
+        *out = NULL;
         free(k);
         return err_set(e, OL_ENOMEM, MODULE, "starting the billing thread failed");
     }
-    *out = k;
     return 0;
 }
 
