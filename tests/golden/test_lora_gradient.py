@@ -2,8 +2,10 @@
 """Losses and gradients of the float32 LoRA pass against PyTorch and PEFT in float64, for every architecture, format and
 adapter of make_models.py.
 
-  test_lora_gradient.py --build DIR --models DIR [--model GGUF --adapter DIR] [--filter TEXT]
+  test_lora_gradient.py --build DIR --models DIR [--filter TEXT]
   pytest test_lora_gradient.py     takes build/, and build/test-models, which it makes
+
+The default model, on a text that its adapter was trained with, is the last case.
 
 Every tensor of an adapter is compared by itself: |ours − theirs| / |theirs| ≤ GRADIENT. Losses: relative, ≤ LOSS. The
 weights are the file's, dequantized; the reference computes all else in float64, but for the rotary angles, which are
@@ -26,6 +28,8 @@ import torch
 
 import reference
 
+ROOT = pathlib.Path(__file__).parents[2]
+DEFAULT = pathlib.Path.home() / ".cache/openlora/SmolLM2-135M-Instruct.Q4_1.gguf"
 GRADIENT, LOSS, FEW = 1e-5, 1e-6, 10
 LENGTHS = (2, 5, 23, 90)
 
@@ -123,14 +127,28 @@ def cases(models):
                 yield models / entry["path"], models / adapter
 
 
-def run(build, todo, only=""):
+def real_example(build, model):
+    """The first row of the demo's data: an answer of some thirty tokens after its question."""
+    row = json.loads((ROOT / "appliance/demo/data/pirate.jsonl").read_text().split("\n")[0])
+    prompt = f"<|im_start|>user\n{row['question']}<|im_end|>\n<|im_start|>assistant\n"
+    text = [prompt, prompt + row["answer"] + "<|im_end|>"]
+    ids = [[int(t) for t in subprocess.run([build / "openlora", "tokenize", "--model", model], input=x, text=True,
+                                           capture_output=True, check=True).stdout.split()] for x in text]
+    question, both = len(ids[0]), ids[1]
+    return (0, both, [0.0] * question + [1.0] * (len(both) - question))
+
+
+def run(build, models, only=""):
     ran = failures = 0
+    todo = [(model, adapter, make_examples(512)) for model, adapter in cases(models)]
+    if DEFAULT.exists():
+        todo.append((DEFAULT, ROOT / "appliance/demo/adapters/pirate", [real_example(build, DEFAULT)]))
     print(f"{'case':50s} {'gradient':>9s} {'loss':>9s}  worst tensor")
-    for model, adapter in todo:
+    for model, adapter, examples in todo:
         name = f"{model.name} + {adapter.name}"
         if only not in name:
             continue
-        worst, where, loss = compare(build, model, adapter, make_examples(512))
+        worst, where, loss = compare(build, model, adapter, examples)
         passed = worst <= GRADIENT and loss <= LOSS
         print(f"{name:50s} {worst:9.1e} {loss:9.1e}  {where.removeprefix('base_model.model.model.')}"
               f"{'' if passed else '  FAILED'}", flush=True)
@@ -140,11 +158,11 @@ def run(build, todo, only=""):
     return ran, failures
 
 
-def test_tiny_models():
-    build = pathlib.Path(__file__).parents[2] / "build"
+def test_lora_gradient():
+    build = ROOT / "build"
     models = build / "test-models"
     subprocess.run([sys.executable, pathlib.Path(__file__).with_name("make_models.py"), models], check=True)
-    ran, failures = run(build, list(cases(models)))
+    ran, failures = run(build, models)
     assert ran and not failures
 
 
@@ -152,12 +170,9 @@ def main():
     p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     p.add_argument("--build", type=pathlib.Path, required=True)
     p.add_argument("--models", type=pathlib.Path, required=True)
-    p.add_argument("--model", type=pathlib.Path)
-    p.add_argument("--adapter", type=pathlib.Path)
     p.add_argument("--filter", default="")
     a = p.parse_args()
-    todo = [(a.model, a.adapter)] if a.model else list(cases(a.models))
-    ran, failures = run(a.build, todo, a.filter)
+    ran, failures = run(a.build, a.models, a.filter)
     sys.exit(failures > 0 or not ran)
 
 

@@ -3,8 +3,8 @@
  *   lora_dump MODEL ADAPTER OUT [threads=N] [rows=N] [dropout=P] [isa=NAME] [sum=1] [repeat=N] [logits=FILE] < lines
  *
  * An example is a line: its dropout seed, then "token weight" pairs. OUT gets float32 gradients in PEFT's order, of
- * each example or (sum) of all; standard output a JSON object: names and shapes, losses, seconds of each repetition and
- * of the processor. repeat=0: losses by forward passes alone. logits gets those of the first example at all positions. */
+ * each example or (sum) of all; standard output a JSON object: names and shapes, losses, seconds and the processor's seconds of
+ * each repetition. repeat=0: losses by forward passes alone. logits: of the first example, at all its positions. */
 #include "base/clock.h"
 #include "training/lora_model.h"
 
