@@ -16,6 +16,11 @@ static const struct command commands[] = {
     {"adapter", "list | load NAME PATH | unload NAME | pin NAME | unpin NAME", "manage a node's LoRA adapters",
      "PATH is a PEFT directory or GGUF adapter below one of the node's adapter roots.", command_adapter},
     {"attribution", "STEP", "make an attribution policy: which data earns by an adapter's answers", NULL, command_attribution},
+    {"audit", "BODY | BUNDLE | FOLDER …", "compute attributions again from what was published",
+     "Bodies of batches and their folders come from `openlora chain mirror`, bundles from `openlora wallet receipt`.\n"
+     "Exit status: 0 all agreed, 1 something differs, 2 the audit could not be made, 3 nothing differs but something was\n"
+     "unavailable. docs/audit.md says what each check means.",
+     command_audit},
     {"bench", "", "measure prefill and decode speed of a model",
      "Prefill: one prompt of random tokens, best of 4. Decode: the sequences start from short random prompts and\n"
      "advance together, best of 3. With adapters, sequence i uses adapter i modulo their number.",

@@ -7,6 +7,7 @@
 int command_adapter(const struct command *, int argc, char **argv);
 int command_attribution(const struct command *, int argc, char **argv);
 int command_attribution_index(const struct command *, int argc, char **argv); /* `attribution index`, and so on */
+int command_audit(const struct command *, int argc, char **argv);
 int command_bench(const struct command *, int argc, char **argv);
 int command_chain(const struct command *, int argc, char **argv);
 int command_chain_bond(const struct command *, int argc, char **argv); /* `chain bond`, and so on */
