@@ -62,6 +62,7 @@ def main():
     p.add_argument("--rate", type=int, default=10000, help="receipts per second; 0: as fast as it goes")
     p.add_argument("--folder", help="where the outbox lies (default: a temporary folder)")
     p.add_argument("--check", action="store_true")
+    p.add_argument("--json", action="store_true")
     a = p.parse_args()
     with tempfile.TemporaryDirectory(dir=a.folder) as folder:
         node = Chainlited(folder, "--max-exposure-wei", 10**30, "--log-level", "warn").start()
@@ -75,6 +76,11 @@ def main():
         next_sequence = node.get("/v1/status")["next_sequence"]
         node.stop()
     bound = 2 * disk[1] + 2
+    if a.json:
+        print(json.dumps(result | {"post": a.post, "fdatasync_p50_ms": round(disk[0], 2), "fdatasync_p99_ms": round(disk[1], 2),
+                                   "bound_ms": round(bound, 2), "receipts": next_sequence - 1, "restart_ms": round(restart),
+                                   "busy_rss_mb": round(rss), "rss_mb": round(fresh_rss)}))
+        return 0
     if filled:
         print(f"filled with {a.receipts} receipts at {filled['receipts_per_s']:.0f}/s")
     print(f"receipts {result['receipts_per_s']:.0f}/s in POSTs of {a.post} over {a.threads} connections "

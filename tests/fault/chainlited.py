@@ -47,13 +47,13 @@ class Chainlited:
         self.process = None
         self.model = self.adapter = None
 
-    def start(self, crash=None, wrapper=(), **environment):
+    def start(self, crash=None, **environment):
         env = {**os.environ, **environment}
         env.pop("OPENLORA_CRASH_AT", None)
         if crash:
             env["OPENLORA_CRASH_AT"] = crash
         self.process = subprocess.Popen(
-            [*wrapper, PROGRAM, "--state-dir", self.folder, "--socket", self.socket, *self.flags],
+            [PROGRAM, "--state-dir", self.folder, "--socket", self.socket, *self.flags],
             env=env, stderr=open(self.folder / "log", "a"))
         for _ in range(400):
             try:

@@ -34,7 +34,7 @@ class OnChain(Chainlited):
         (self.folder / "catalog.json").write_text(json.dumps(rows))
         self.model, self.adapter = (v["id"] for v in rows["versions"][:2])
 
-    def start(self, crash=None, wrapper=(), **environment):
+    def start(self, crash=None, **environment):
         self.process = subprocess.Popen(
             [PROGRAM, "--chain", self.chain, "--rpc", self.net.url, "--state-dir", self.folder, "--socket", self.socket,
              "--max-head-age-s", "0", "--batch-age-s", "0", *self.flags], stderr=open(self.folder / "log", "a"))

@@ -18,6 +18,8 @@ from devnet import ETHER, Devnet
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
 from node import Node  # noqa: E402
 
+pytestmark = pytest.mark.once
+
 MODEL = Path.home() / ".cache/openlora/SmolLM2-135M-Instruct.Q4_1.gguf"
 PASSWORD = "correct horse battery"
 ELSEWHERE, ELSEWHERE_TOO = "0x" + "e5" * 20, "0x" + "e6" * 20

@@ -305,6 +305,7 @@ def test_a_reorganised_block_cannot_be_read(anvil, proxies):
         anvil.store(CONTRACT, 39, SLOTS[39])
 
 
+@pytest.mark.once
 def test_credentials_are_never_printed(anvil):
     secret = "c0ffee5ec2e7c0ffee"
     with FaultProxy(anvil.url) as proxy:
@@ -321,6 +322,7 @@ def test_credentials_are_never_printed(anvil):
         assert "127.0.0.1" in log
 
 
+@pytest.mark.once
 def test_bad_configurations():
     for flags, why in [({"k": 2}, "quorum"), ({"k": 0}, "quorum")]:
         with Reader(["http://127.0.0.1:1"], **flags) as reader:

@@ -1,5 +1,6 @@
 """What chainlited acknowledged survives everything: kills at every crash point, full disks, clocks that jump. Nothing is
 billed twice, sequences have no gaps, the same id gives the same proof."""
+import glob
 import os
 import shutil
 import subprocess
@@ -11,7 +12,6 @@ import pytest
 from chainlited import PROGRAM, Chainlited, Gone, check_books, crash_points, new_id
 
 FEE = 900 * 3 + 100 * 1 + 50 * 9 + 950 * 1  # by the catalog's prices for receipt()'s tokens
-ROUNDS = int(os.environ.get("OPENLORA_FAULT_ROUNDS", "1"))
 
 
 @pytest.fixture
@@ -25,47 +25,46 @@ def node(tmp_path):
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("point", [p for p in crash_points() if p.startswith(("outbox_", "recorder_", "api_"))])
 def test_killed_at(node, point, count):
-    for _ in range(ROUNDS):
-        reserved, acknowledged = [], {}
-        if node.model is None:
-            node.start().stop()
-        node.start(crash=f"{point}:{count + point.startswith('outbox_')}")  # opening writes once itself
-        try:
-            for _ in range(6):
-                ids = [new_id() for _ in range(4)]
-                assert all(r["ok"] for r in node.reserve(ids))
-                reserved += ids
-                for r in node.record(ids[:3]):
-                    assert r["ok"], r
-                    acknowledged[r["receipt_id"]] = r
-                node.request("DELETE", f"/v1/reservations/{ids[3]}")
-            pytest.fail(f"{point} was never reached")
-        except Gone:
-            node.wait_dead()
-        node.start()
-        proofs = node.all_receipts()
-        check_books(proofs)
-        kept = {p["receipt_id"]: p for p in proofs}
-        for receipt_id, answer in acknowledged.items():
-            assert kept[receipt_id] == answer["proof"]
-        assert all(int(p["fee"]) == FEE for p in proofs)
-        still = {row["receipt_id"] for row in node.get("/v1/receipts?state=reserved&limit=500")["receipts"]}
-        assert node.get("/v1/status")["receipts"]["reserved"] == len(still) and not still & set(kept)
-        # Everything is sent again, as openlorad does: the recorded ones answer alike, what was still reserved is
-        # recorded now, and what was ended is gone for good.
-        for r in node.record(list(kept)[:200]):
-            assert r["ok"] and r["proof"] == kept[r["receipt_id"]]
-        for r in node.record([i for i in reserved if i not in kept]):
-            assert r["ok"] == (r["receipt_id"] in still) and (r["ok"] or r["code"] == "no_reservation")
-        for receipt_id in still - set(reserved):  # promised, but the promise was never heard
-            assert node.request("DELETE", f"/v1/reservations/{receipt_id}")[0] == 200
-        assert node.get("/v1/payers/operator")["reserved_wei"] == "0"
-        proofs = node.all_receipts()
-        check_books(proofs)
-        ids = [new_id() for _ in range(2)]
-        assert all(r["ok"] for r in node.reserve(ids))
-        assert [r["proof"]["sequence"] for r in node.record(ids)] == [len(proofs) + 1, len(proofs) + 2]
-        node.stop()
+    reserved, acknowledged = [], {}
+    if node.model is None:
+        node.start().stop()
+    node.start(crash=f"{point}:{count + point.startswith('outbox_')}")  # opening writes once itself
+    try:
+        for _ in range(6):
+            ids = [new_id() for _ in range(4)]
+            assert all(r["ok"] for r in node.reserve(ids))
+            reserved += ids
+            for r in node.record(ids[:3]):
+                assert r["ok"], r
+                acknowledged[r["receipt_id"]] = r
+            node.request("DELETE", f"/v1/reservations/{ids[3]}")
+        pytest.fail(f"{point} was never reached")
+    except Gone:
+        node.wait_dead()
+    node.start()
+    proofs = node.all_receipts()
+    check_books(proofs)
+    kept = {p["receipt_id"]: p for p in proofs}
+    for receipt_id, answer in acknowledged.items():
+        assert kept[receipt_id] == answer["proof"]
+    assert all(int(p["fee"]) == FEE for p in proofs)
+    still = {row["receipt_id"] for row in node.get("/v1/receipts?state=reserved&limit=500")["receipts"]}
+    assert node.get("/v1/status")["receipts"]["reserved"] == len(still) and not still & set(kept)
+    # Everything is sent again, as openlorad does: the recorded ones answer alike, what was still reserved is
+    # recorded now, and what was ended is gone for good.
+    for r in node.record(list(kept)[:200]):
+        assert r["ok"] and r["proof"] == kept[r["receipt_id"]]
+    for r in node.record([i for i in reserved if i not in kept]):
+        assert r["ok"] == (r["receipt_id"] in still) and (r["ok"] or r["code"] == "no_reservation")
+    for receipt_id in still - set(reserved):  # promised, but the promise was never heard
+        assert node.request("DELETE", f"/v1/reservations/{receipt_id}")[0] == 200
+    assert node.get("/v1/payers/operator")["reserved_wei"] == "0"
+    proofs = node.all_receipts()
+    check_books(proofs)
+    ids = [new_id() for _ in range(2)]
+    assert all(r["ok"] for r in node.reserve(ids))
+    assert [r["proof"]["sequence"] for r in node.record(ids)] == [len(proofs) + 1, len(proofs) + 2]
+    node.stop()
 
 
 def test_killed_under_load(node):
@@ -84,7 +83,7 @@ def test_killed_under_load(node):
             with lock:
                 acknowledged.update({r["receipt_id"]: r for r in results})
 
-    for _ in range(3 * ROUNDS):
+    for _ in range(3):
         threads = [threading.Thread(target=client) for _ in range(6)]
         for t in threads:
             t.start()
@@ -256,14 +255,15 @@ def test_clock_jumps(node):
     node.stop()
 
 
-@pytest.mark.skipif(not shutil.which("faketime"), reason="faketime is not installed")
 def test_started_in_the_past(node):
     node.start()
     ids = [new_id()]
     node.reserve(ids)
     node.record(ids)
     node.stop()
-    node.start(wrapper=("faketime", "-1d"))
+    library = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")
+    assert library, "faketime is not installed; tests/run installs it"
+    node.start(LD_PRELOAD=library[0], FAKETIME="-1d")
     later = [new_id()]
     assert node.reserve(later)[0]["ok"]
     assert node.record(later, start_time_ms=int(time.time() * 1000) - 86_400_000)[0]["ok"]
@@ -320,6 +320,7 @@ def test_exposure_without_a_chain(tmp_path):
     node.stop()
 
 
+@pytest.mark.once
 @pytest.mark.skipif(os.geteuid() != 0, reason="speaking as another user needs root")
 def test_other_users_are_refused(node):
     node.start()
@@ -339,6 +340,7 @@ def test_other_users_are_refused(node):
     assert not node.socket.exists()
 
 
+@pytest.mark.once
 def test_one_process_per_folder(node):
     node.start()
     second = subprocess.run([PROGRAM, "--no-chain", "--state-dir", node.folder, "--socket", node.folder / "other"],
@@ -347,6 +349,7 @@ def test_one_process_per_folder(node):
     node.stop()
 
 
+@pytest.mark.once
 def test_keys_are_guarded(tmp_path):
     node = Chainlited(tmp_path)
     node.start()
@@ -382,6 +385,7 @@ def test_keys_are_guarded(tmp_path):
     node.stop()
 
 
+@pytest.mark.once
 @pytest.mark.skipif(not shutil.which("cast"), reason="cast is not installed")
 def test_keys_go_both_ways(tmp_path):
     """Exported keys open in someone else's wallet, and its keys are imported."""

@@ -7,6 +7,8 @@ import pytest
 from chain import Anvil, Reader, cast, word
 from proxy import FaultProxy
 
+pytestmark = pytest.mark.once
+
 HEADERS = json.loads(Path("tests/unit/data/headers.json").read_text())
 CONFIG, FACTORY, REGISTRY, GAME, SIGNER = ("0x" + f"{n:02x}" * 20 for n in (0xC0, 0xFA, 0xA5, 0x6A, 0x51))
 DELAY = 1000

@@ -8,6 +8,8 @@ from bundle import answers, bundle_of, make, settle, settling, slot_of
 from chain import BUILD, Anvil, free_port, word
 from proxy import FaultProxy
 
+pytestmark = pytest.mark.once
+
 ESCROW_SIGNERS = 5  # chainlite/contracts/layout.json
 
 

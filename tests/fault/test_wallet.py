@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from chain import BUILD, SENDER, Anvil, cast
 
+pytestmark = pytest.mark.once
+
 PASSWORD = "correct horse battery"
 
 
