@@ -255,6 +255,22 @@ def test_claims_and_submission_in_one_block(net, tmp_path):
     node.close()
 
 
+def test_prices_in_one_block(net, tmp_path):
+    net.call("evm_setAutomine", False)
+    node = Node(net, tmp_path / "node", finalise=False)
+    registry = net.address["Registry"].lower()
+
+    def waiting():
+        net.anvil.mine()  # the epoch's opening comes before
+        time.sleep(0.2)
+        return [tx["to"].lower() for sender, by_nonce in net.call("txpool_content")["pending"].items() for tx in by_nonce.values()]
+
+    assert node.until(lambda: waiting() == [registry] * 2, "prices do not go out together", mine=False)
+    net.anvil.mine()
+    assert node.until(lambda: node.lane.ask("status")["missing_prices"] == 0, "not published")
+    node.close()
+
+
 def test_reorg_between_claims_and_submission_in_flight(net, tmp_path):
     """The claims are mined without the submission behind them, then a reorg takes them back."""
     node = Node(net, tmp_path / "node")
