@@ -16,6 +16,7 @@ int command_chain_deploy(const struct command *, int argc, char **argv);
 int command_chain_mint(const struct command *, int argc, char **argv);
 int command_chain_mirror(const struct command *, int argc, char **argv);
 const char *chain_socket_path(const char *option); /* chainlited's socket: `option`, else by environment, else usual */
+int command_chain_owner(const struct command *, int argc, char **argv);
 int command_chain_payout(const struct command *, int argc, char **argv);
 int command_chain_register(const struct command *, int argc, char **argv);
 int command_chat(const struct command *, int argc, char **argv);

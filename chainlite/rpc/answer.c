@@ -115,7 +115,8 @@ void answer_parse(const char *body, size_t len, uint64_t id, struct rpc_answer *
 {
     memset(out, 0, sizeof *out);
     json_error_t at;
-    json_t *root = json_loadb(body, len, JSON_REJECT_DUPLICATES, &at);
+    /* NUL: some nodes put a revert's bytes into the error's message. Texts that count are checked by their length. */
+    json_t *root = json_loadb(body, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &at);
     if (!root) {
         bool started = len && (body[0] == '{' || body[0] == '[');
         enum json_error_code code = json_error_code(&at);

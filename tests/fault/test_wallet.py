@@ -125,6 +125,30 @@ def test_money_in_and_back(wallet, deployed):
     assert "NothingThawed" in wallet("withdraw", *where, code=1)
 
 
+def test_node_is_handed_to_another_owner(wallet, deployed):
+    """The node's key offers itself to a colder one, which accepts; then only that takes the bond back."""
+    where = ("--node", NODE, "--rpc", deployed.url, "--chain", deployed.file)
+    hot = ("--dev-account", "--dev-number", "1")
+    view = lambda *words: cast("call", "--rpc-url", deployed.url, *words)
+    wallet("bond", "2", *where, "--dev-account", command="chain")
+    assert "OnlyOwnerOf" in wallet("owner", "accept", *where, command="chain", code=1)  # nothing was offered
+    wallet("owner", "offer", deployed.payer, *where, *hot, command="chain")
+    assert view(deployed.contracts["Settlement"], "ownerOf(address)(address)", NODE) == NODE
+    wallet("owner", "accept", *where, command="chain")
+    assert view(deployed.contracts["Settlement"], "ownerOf(address)(address)", NODE) == deployed.payer
+    for words in (("unbond", "1"), ("withdraw-bond",), ("offer", NODE)):
+        assert "OnlyOwnerOf" in wallet("owner", *words, *where, *hot, command="chain", code=1)
+    wallet("owner", "unbond", "2", *where, command="chain")
+    assert "NotReady" in wallet("owner", "withdraw-bond", *where, command="chain", code=1)
+    deployed.call("evm_increaseTime", 5)
+    deployed.mine()
+    wallet("owner", "withdraw-bond", *where, command="chain")
+    held = view(deployed.contracts["WrappedNative"], "balanceOf(address)(uint256)", deployed.payer)
+    assert int(held.split()[0]) == 2 * 10**18
+    assert "wanted:" in wallet("owner", "unbond", *where, command="chain", code=2)
+    assert "no address" in wallet("owner", "offer", "0x12", *where, command="chain", code=1)
+
+
 def test_more_than_there_is(wallet, deployed):
     message = wallet("deposit", "50", "--node", NODE, "--rpc", deployed.url, "--chain", deployed.file, code=1)
     assert "funds" in message.lower()

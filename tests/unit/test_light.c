@@ -160,6 +160,8 @@ START_TEST(envelopes)
         {"", RPC_TRUNCATED},
         {"<html>", RPC_NOT_JSON},
         {"{\"jsonrpc\":\"2.0\",\"id\":7,\"error\":{\"code\":-32000,\"message\":\"no\"}}", RPC_REFUSED},
+        /* anvil, where a revert's bytes happen to be UTF-8 */
+        {"{\"jsonrpc\":\"2.0\",\"id\":7,\"error\":{\"code\":3,\"message\":\"custom error: \\u0000k:n\"}}", RPC_REFUSED},
         {"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32700,\"message\":\"no\"}}", RPC_REFUSED},
         {"{\"jsonrpc\":\"2.0\",\"id\":8,\"error\":{\"code\":-32000,\"message\":\"no\"}}", RPC_WRONG_ID},
         {"{\"jsonrpc\":\"2.0\",\"id\":7,\"error\":{\"message\":\"no\"}}", RPC_MALFORMED},
