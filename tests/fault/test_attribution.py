@@ -8,7 +8,7 @@ import pytest
 from chain import cast
 from chainlited import Gone, new_id
 from daemon import daemon_on, daemon_records, daemon_settles
-from devnet import GENERATED, NODE
+from devnet import GENERATED, NODE, NODE_KEY
 from test_settlement import Node, chain, net  # noqa: F401 (fixtures)
 
 CRASH_POINTS = ("statements_made", "lane_closed")
@@ -33,6 +33,21 @@ def check_bodies(net, node):
         place = cast("index", "uint64", str(batch["number"]), cast("index", "address", NODE, str(slot)))
         assert net.call("eth_getStorageAt", net.address["Settlement"], place, "latest") == expected
     return [json.loads(open(b.split(":")[1]).read()) for b in bodies]
+
+
+def check_challenges(net, node):  # noqa: F811
+    """The contracts find no fault in what the node published, and find each lie of a second statement."""
+    batches = sorted(node.batches(), key=lambda b: b["number"])
+    case = node.folder / "case.json"
+    case.write_text(json.dumps({
+        "url": net.url, "settlement": net.address["Settlement"], "challenges": net.address["AttributionChallenges"],
+        "chain_id": 31337, "node_key": NODE_KEY, "one_of": 4,
+        "batches": [{"submitted_at": b["submitted_at"], "body": f"{node.folder}/bodies/{b['body_hash'][2:]}.json"}
+                    for b in batches]}))
+    done = subprocess.run(["node", "tests/fault/challenge.mjs", case], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    assert seen["honest"] > 60 and seen["convicted"] > 40, seen
 
 
 def statements(node):
@@ -66,6 +81,7 @@ def test_statements(net, tmp_path):  # noqa: F811
     assert {p[2] for b in bodies[1:] for p in b["postings"]} == {1, 2, 3, 4, 5, 6, 7}
     earned = {c[0]: int(c[1]) for c in bodies[-1]["credits"]}
     assert earned[ANNA] > 0 and earned[BEA] > 0 and "0x" + "00" * 20 not in earned
+    check_challenges(net, node)
     # A body whose statement says another kind does not pass.
     last = max(node.batches(), key=lambda b: b["number"])
     path = node.folder / "bodies" / f"{last['body_hash'][2:]}.json"
