@@ -2,7 +2,7 @@
 pragma solidity 0.8.30;
 
 import {ChallengeBase} from "./ChallengeBase.sol";
-import {IRegistry} from "./Interfaces.sol";
+import {IChallenges, IRegistry} from "./Interfaces.sol";
 import {Rules} from "./Rules.sol";
 import {Settlement} from "./Settlement.sol";
 import {SumTree} from "./SumTree.sol";
@@ -29,8 +29,9 @@ import {
 } from "./Types.sol";
 
 /// @title Faults of what a node says of who shares a data part, and of postings that do not follow it (docs/protocol.md §7).
-/// @notice A contract of its own, because a contract has a bounded size. Whether an attribution is true cannot be proven here,
-/// nor that a statement was never signed: that is audited.
+/// @notice A contract of its own, because a contract has a bounded size. Whether an attribution is true cannot be proven here:
+/// that is audited. That a statement was never signed cannot be shown either; but a data posting that is demanded is answered
+/// with the statement that it follows from, or convicts.
 contract AttributionChallenges is ChallengeBase {
     struct SignedStatement {
         AttributionStatement statement;
@@ -56,6 +57,7 @@ contract AttributionChallenges is ChallengeBase {
     error NoPolicy();
     error WrongRole(uint8 role);
     error WrongStatement();
+    error NotDue(uint256 amount);
 
     constructor(Settlement settlement_, IRegistry registry_) ChallengeBase(settlement_, registry_) {}
 
@@ -188,6 +190,40 @@ contract AttributionChallenges is ChallengeBase {
         uint256 amount = _due(batch, before, role, beneficiary, part);
         uint256 key = _key(beneficiary, part.receipt.proof.sequence, role);
         _convict(amount != 0 && _isMissing(batch, key, gap), Fault.MissingPosting, cut, batch);
+    }
+
+    /// @notice Answers the demand of a data posting (Challenges): with the receipt, its rows and, if it has a policy, its
+    /// statement and the beneficiary's share. Only a posting that follows from them is an answer.
+    function answerDataPosting(
+        Batch calldata batch,
+        Batch calldata before,
+        PostingLeaf calldata p,
+        DataPart calldata part
+    ) external {
+        _requirePosting(batch, p);
+        Posting calldata posting = p.posting;
+        if (part.receipt.proof.sequence != posting.sequence) revert WrongReceipt();
+        uint256 amount = part.receipt.proof.attributionPolicy == 0
+            ? _dueToPool(batch, before, posting.role, posting.beneficiary, part)
+            : _due(batch, before, posting.role, posting.beneficiary, part);
+        if (posting.amount != amount) revert NotDue(amount);
+        IChallenges(settlement.challenges()).answerData(batch, p.path.index);
+    }
+
+    /// @dev The same without a policy: all of it to the pool.
+    function _dueToPool(
+        Batch calldata batch,
+        Batch calldata before,
+        uint8 role,
+        address beneficiary,
+        DataPart calldata part
+    ) private pure returns (uint256) {
+        if (role != ROLE_DATA) revert WrongRole(role);
+        ReceiptLeaf calldata r = part.receipt;
+        _requireReceiptBefore(batch, before, r);
+        _requireRows(r.proof, part.rows);
+        (address pool, uint256 whole) = Rules.part(ROLE_DATA, r.proof, part.rows);
+        return r.settled != 0 && beneficiary == pool ? whole : 0;
     }
 
     /// @dev What the data part of a receipt of the batch before owes to a beneficiary under a role.

@@ -88,6 +88,7 @@ abstract contract ChallengeBase {
     error NotStated();
     error EpochNotOpen();
     error WrongReceipt();
+    error StatementNeeded();
 
     constructor(Settlement settlement_, IRegistry registry_) {
         (settlement, registry) = (settlement_, registry_);

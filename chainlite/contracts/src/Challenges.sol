@@ -46,6 +46,8 @@ contract Challenges is ReceiptChallenges, PostingChallenges {
     IERC20 public immutable asset;
     uint64 public immutable answerSeconds;
     uint128 public immutable demandBond;
+    /// @dev Answers for data postings: what is behind one is more than its leaf.
+    address public immutable attribution;
 
     mapping(bytes32 key => Demand) private _demands;
 
@@ -61,12 +63,14 @@ contract Challenges is ReceiptChallenges, PostingChallenges {
     error NoOpenDemand();
     error StillTime(uint64 dueAt);
     error StillOpen();
+    error OnlyAttribution();
 
     constructor(Settlement settlement_, IRegistry registry_, uint64 answerSeconds_, uint128 demandBond_)
         ChallengeBase(settlement_, registry_)
     {
         if (settlement_.windowSeconds() <= 2 * answerSeconds_) revert WindowTooShort();
         (asset, answerSeconds, demandBond) = (settlement_.asset(), answerSeconds_, demandBond_);
+        attribution = settlement_.attributionChallenges();
     }
 
     /// @notice Asks for a leaf of a batch that is not final. Each leaf is asked for at most once: its answer is public.
@@ -97,9 +101,17 @@ contract Challenges is ReceiptChallenges, PostingChallenges {
         _answer(batch, Tree.Receipts, r.path.index);
     }
 
+    /// @notice Answers with a posting of another role than data and unattributed; those: AttributionChallenges.answerDataPosting.
     function answerPosting(Batch calldata batch, PostingLeaf calldata p) external {
+        if (_isData(p.posting.role)) revert StatementNeeded();
         _requirePosting(batch, p);
         _answer(batch, Tree.Postings, p.path.index);
+    }
+
+    /// @notice A data posting was answered, there, with everything that it follows from.
+    function answerData(Batch calldata batch, uint32 index) external {
+        if (msg.sender != attribution) revert OnlyAttribution();
+        _answer(batch, Tree.Postings, index);
     }
 
     function answerCredit(Batch calldata batch, CreditLeaf calldata c) external {

@@ -25,8 +25,6 @@ abstract contract PostingChallenges is ChallengeBase {
         CreditLeaf right;
     }
 
-    error StatementNeeded();
-
     // ---- postings ----
 
     /// @notice A posting that no receipt could have caused: unknown role, nothing to pay, or no receipt of this batch (for the

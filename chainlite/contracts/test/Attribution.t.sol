@@ -3,7 +3,7 @@ pragma solidity 0.8.30;
 
 import {AttributionChallenges} from "../src/AttributionChallenges.sol";
 import {ChallengeBase} from "../src/ChallengeBase.sol";
-import {PostingChallenges} from "../src/PostingChallenges.sol";
+import {Challenges} from "../src/Challenges.sol";
 import {Settlement} from "../src/Settlement.sol";
 import {SumTree} from "../src/SumTree.sol";
 import {
@@ -267,9 +267,9 @@ contract AttributionTest is Scene {
         (ChallengeBase.Cut memory c, Batch memory b, Batch memory before) = (cut(), book.batch(n), book.batch(n - 1));
         ReceiptLeaf memory r = receipt(n - 1, 4);
         (Rows memory behind, ChallengeBase.PostingGap memory gap) = (rowsOf(r.proof), postingGap(n, 0));
-        vm.expectRevert(PostingChallenges.StatementNeeded.selector);
+        vm.expectRevert(ChallengeBase.StatementNeeded.selector);
         challenges.missingPosting(c, b, before, 3, r, behind, gap);
-        vm.expectRevert(PostingChallenges.StatementNeeded.selector);
+        vm.expectRevert(ChallengeBase.StatementNeeded.selector);
         challenges.missingPosting(c, b, before, 7, r, behind, gap);
     }
 
@@ -332,6 +332,106 @@ contract AttributionTest is Scene {
         part.place.right.share.gradientUnits++;
         vm.expectRevert(SumTree.NotInTree.selector);
         attribution.wrongDataPosting(c, b, before, p, part);
+    }
+
+    // ---- demands ----
+
+    function _answer(uint256 i) internal {
+        Posting memory p = book.postings(n)[i];
+        (Batch memory b, Batch memory before) = (book.batch(n), book.batch(n - 1));
+        AttributionChallenges.DataPart memory part = dataPart(n - 1, p.sequence - 1, p.beneficiary);
+        attribution.answerDataPosting(b, before, posting(n, i), part);
+    }
+
+    function tryAnswer(uint256 i) external {
+        _answer(i);
+    }
+
+    function _demand(uint256 i) internal {
+        Batch memory b = book.batch(n);
+        vm.prank(carol);
+        challenges.demand(b, Challenges.Tree.Postings, uint32(i));
+    }
+
+    function _withheld(uint256 i) internal {
+        (ChallengeBase.Cut memory c, Batch memory b) = (cut(), book.batch(n));
+        pass(ANSWER + 1);
+        challenges.withheld(c, b, Challenges.Tree.Postings, uint32(i));
+    }
+
+    function test_data_postings_are_answered_with_what_they_follow_from() public {
+        submit();
+        Posting[] memory list = book.postings(n);
+        uint256 before = asset.balanceOf(node);
+        uint256 seen;
+        for (uint256 i = 0; i < list.length; i++) {
+            if (list[i].role != 3 && list[i].role != 7) continue;
+            seen++;
+            _demand(i);
+            (Batch memory b, PostingLeaf memory p) = (book.batch(n), posting(n, i));
+            vm.expectRevert(ChallengeBase.StatementNeeded.selector);
+            challenges.answerPosting(b, p);
+            vm.expectRevert(Challenges.OnlyAttribution.selector);
+            challenges.answerData(b, uint32(i));
+            _answer(i);
+            vm.expectRevert(Challenges.NoOpenDemand.selector);
+            this.tryAnswer(i);
+        }
+        assertEq(seen, 9);
+        assertEq(asset.balanceOf(node) - before, 9 * DEMAND_BOND);
+        pass(ANSWER + 1);
+        (ChallengeBase.Cut memory c, Batch memory last) = (cut(), book.batch(n));
+        vm.expectRevert(Challenges.NoOpenDemand.selector);
+        challenges.withheld(c, last, Challenges.Tree.Postings, 0);
+    }
+
+    /// @dev Where the statement is hidden, the posting that does not follow from it has no answer.
+    function test_a_posting_that_follows_from_no_statement_convicts() public {
+        Posting[] memory list = book.postings(n);
+        uint256 i = findPostingOf(BEA, 5, 3);
+        list[i].beneficiary = address(uint160(BEA) + 1);
+        tamper(list);
+        _demand(i);
+        vm.expectRevert(abi.encodeWithSelector(AttributionChallenges.NotDue.selector, 0));
+        this.tryAnswer(i);
+        uint256 before = asset.balanceOf(carol);
+        _withheld(i);
+        assertEq(asset.balanceOf(carol) - before, 5 ether + DEMAND_BOND);
+        assertEq(settlement.nodeOf(node).last, 0);
+    }
+
+    function test_answers_without_a_policy() public {
+        Posting[] memory list = book.postings(n);
+        uint256 i = findPosting(n, 1, 3);
+        uint128 whole = list[i].amount--;
+        tamper(list);
+        _demand(i);
+        vm.expectRevert(abi.encodeWithSelector(AttributionChallenges.NotDue.selector, whole));
+        this.tryAnswer(i);
+        (Batch memory b, Batch memory before) = (book.batch(n), book.batch(n - 1));
+        (PostingLeaf memory p, AttributionChallenges.DataPart memory part) = (posting(n, i), dataPart(n - 1, 4, BEA));
+        vm.expectRevert(ChallengeBase.WrongReceipt.selector);
+        attribution.answerDataPosting(b, before, p, part);
+        _withheld(i);
+        assertEq(settlement.nodeOf(node).last, 0);
+    }
+
+    function test_no_answer_under_another_role() public {
+        Posting[] memory list = book.postings(n);
+        uint256 i = findPosting(n, 1, 3);
+        (list[i].role, list[i].amount) = (7, list[i].amount - 1);
+        tamper(list);
+        vm.expectRevert(abi.encodeWithSelector(AttributionChallenges.WrongRole.selector, 7));
+        this.tryAnswer(i);
+    }
+
+    function test_no_answer_to_another_than_the_pool() public {
+        Posting[] memory list = book.postings(n);
+        uint256 i = findPosting(n, 1, 3);
+        list[i].beneficiary = address(uint160(unattributedPool) + 1);
+        tamper(list);
+        vm.expectRevert(abi.encodeWithSelector(AttributionChallenges.NotDue.selector, 0));
+        this.tryAnswer(i);
     }
 
     // ---- statements ----

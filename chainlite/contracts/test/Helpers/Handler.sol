@@ -273,8 +273,24 @@ contract Handler is Scene {
             if (k > 0) _tryAttribution(abi.encodeCall(AttributionChallenges.shareOrder, (c, s, share(p, k - 1), share(p, k))));
             _accuseData(n, i, 3, list[k].beneficiary);
         }
+        _demandData(n, i);
         _accuseData(n, i, 3, carol);
         _accuseData(n, i, 7, unattributedPool);
+    }
+
+    /// @dev The honest node answers at once; its statement is public from then on.
+    function _demandData(uint64 n, uint256 i) private {
+        (Batch memory b, Batch memory before) = (book.batch(n), book.batch(n - 1));
+        uint64 sequence = book.receipts(n - 1)[i].proof.sequence;
+        Posting[] memory list = book.postings(n);
+        for (uint32 k = 0; k < list.length; k++) {
+            if (list[k].sequence != sequence || (list[k].role != 3 && list[k].role != 7)) continue;
+            vm.prank(carol);
+            try challenges.demand(b, Challenges.Tree.Postings, k) {
+                attribution.answerDataPosting(b, before, posting(n, k), dataPart(n - 1, i, list[k].beneficiary));
+            } catch {}
+            _try(abi.encodeCall(Challenges.withheld, (cut(), b, Challenges.Tree.Postings, k)));
+        }
     }
 
     function _accuseData(uint64 n, uint256 i, uint8 role, address who) private {
