@@ -154,7 +154,7 @@ static int open_folder(struct session *x, bool *finished, struct err *e)
         return err_set(e, OL_EEXIST, MODULE,
                        "%s holds a training that was stopped: go on with --resume, or start anew with "
                        "--overwrite", a->out);
-    if (f->has_adapter && !a->overwrite && !a->resume)
+    if (f->has_adapter && !a->overwrite)
         return err_set(e, OL_EEXIST, MODULE, "%s holds an adapter: name another folder, or --overwrite", a->out);
     rc = train_folder_remove(f, RECORD_NAME, e); /* first: it must never stand beside another adapter */
     return rc ? rc : train_folder_remove(f, TRAIN_CHECKPOINT, e);

@@ -142,6 +142,8 @@ def test_finished_folders(train, whole, tmp_path):
     assert train(out, "--resume") == []  # done already
     assert "settings.seed" in train(out, "--resume", "--seed", "3", code=1)
     assert_same(out, whole)
+    (out / "training.json").unlink()  # someone else's adapter
+    assert "--overwrite" in train(out, "--resume", code=1)
     train(out, "--overwrite", "--seed", "3")
     assert record_of(out) != record_of(whole) and sorted(p.name for p in out.iterdir()) == RESULT
 
