@@ -2,9 +2,11 @@
 
 A step is forward, backward and AdamW on the same rows. Both sides count the tokens of the rows, padding not counted;
 PyTorch is warmed up and keeps its model loaded; our time to load is not counted either. A ratio is the
-median of the rounds' ratios."""
+median of the rounds' ratios. Processor time, all threads together, tells more than the clock where others compute too; ours
+is that of a run with the steps less that of a run with one step."""
 import argparse
 import json
+import resource
 import statistics
 import subprocess
 import sys
@@ -23,15 +25,29 @@ import train as demo  # noqa: E402
 BAR = 0.8
 
 
-def by_us(a):
-    """Seconds and tokens of the steps after the first."""
+def processor_time(who):
+    used = resource.getrusage(who)
+    return used.ru_utime + used.ru_stime
+
+
+def run_us(a, steps):
+    """[(tokens, seconds)] of the steps after the first, and the processor time of all."""
+    before = processor_time(resource.RUSAGE_CHILDREN)
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run([str(word) for word in (
             a.openlora, "train", "--model", a.model, "--data", a.data, "--out", Path(folder) / "out", "--targets", a.targets,
-            "--steps", a.steps + 1, "--batch", a.batch, "--threads", a.threads, "--checkpoint-every", 0, "--json")],
+            "--steps", steps, "--batch", a.batch, "--threads", a.threads, "--checkpoint-every", 0, "--json")],
             check=True, capture_output=True, text=True)
-    steps = [x for x in map(json.loads, done.stdout.splitlines()) if x["event"] == "step"][1:]
-    return sum(x["tokens"] for x in steps), sum(x["tokens"] / x["tokens_per_second"] for x in steps)
+    log = [x for x in map(json.loads, done.stdout.splitlines()) if x["event"] == "step"][1:]
+    return ([(x["tokens"], x["tokens"] / x["tokens_per_second"]) for x in log],
+            processor_time(resource.RUSAGE_CHILDREN) - before)
+
+
+def by_us(a):
+    """Tokens, seconds and processor time."""
+    _, start = run_us(a, 1)
+    steps, used = run_us(a, a.steps + 1)
+    return sum(n for n, _ in steps), sum(s for _, s in steps), used - start
 
 
 class Torch:
@@ -55,10 +71,11 @@ class Torch:
         self.optimizer.zero_grad()
 
     def run(self):
-        begin = time.time()
+        begin, before = time.time(), processor_time(resource.RUSAGE_SELF)
         for batch, _ in self.batches:
             self.step(batch)
-        return sum(tokens for _, tokens in self.batches), time.time() - begin
+        return (sum(tokens for _, tokens in self.batches), time.time() - begin,
+                processor_time(resource.RUSAGE_SELF) - before)
 
 
 def main():
@@ -76,14 +93,15 @@ def main():
     ours, theirs = [], []
     for _ in range(a.rounds):
         for side, run in ((ours, lambda: by_us(a)), (theirs, peer.run)):
-            tokens, seconds = run()
-            side.append(tokens / seconds)
-    ratio = statistics.median(x / y for x, y in zip(ours, theirs))
+            tokens, seconds, used = run()
+            side.append((tokens / seconds, tokens / used))
+    ratio, ratio_used = (statistics.median(x[i] / y[i] for x, y in zip(ours, theirs)) for i in (0, 1))
     print(f"{processor()}, {a.threads} threads; torch {torch.__version__}\n")
-    print("| training, batch | PyTorch + PEFT tok/s | OpenLoRA tok/s | ratio | bar |  |")
-    print("| --- | ---: | ---: | ---: | ---: | --- |")
-    print(f"| rank 8 on {a.targets}, {a.batch} rows | {statistics.median(theirs):,.0f} | {statistics.median(ours):,.0f} | "
-          f"{ratio:.2f} | {BAR} | {'bar met' if ratio >= BAR else '**missed**'} |")
+    print("| training, batch | PyTorch + PEFT tok/s | OpenLoRA tok/s | ratio | by processor time | bar |  |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | --- |")
+    print(f"| rank 8 on {a.targets}, {a.batch} rows | {statistics.median(x for x, _ in theirs):,.0f} | "
+          f"{statistics.median(x for x, _ in ours):,.0f} | {ratio:.2f} | {ratio_used:.2f} | {BAR} | "
+          f"{'bar met' if ratio >= BAR else '**missed**'} |")
     return 0 if ratio >= BAR else 1
 
 
