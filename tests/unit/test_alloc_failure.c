@@ -11,6 +11,7 @@
 #include "model/chat_template.h"
 #include "model/tokenizer.h"
 #include "tiny_model.h"
+#include "training/lora_model.h"
 
 #include <errno.h>
 #include <sys/mman.h>
@@ -181,6 +182,39 @@ START_TEST(safetensors_model)
     tiny_directory(folder, &(struct tiny_edit){0});
     sweep(load_model, folder);
     scratch_remove(folder, (const char *const[]){"config.json", "model.safetensors"}, 2);
+}
+END_TEST
+
+/* With an adapter, and a gradient, which must need no memory of its own. */
+static int load_lora_model(const char *path, struct err *e)
+{
+    static const struct train_config config = {.threads = 1, .targets = 1u << LORA_Q | 1u << LORA_DOWN, .rank = 2,
+                                               .alpha = 1, .max_rows = 64};
+    static float gradient[4096];
+    const struct train_example example = {.tokens = (uint32_t[]){1, 2, 3}, .weight = (float[]){0, 1, 1}, .n = 3};
+    struct model_file *file = NULL;
+    struct lora_model *m = NULL;
+    struct train_loss loss;
+    int rc = model_file_open(path, &file, e);
+    if (!rc)
+        rc = lora_model_open(file, &config, &m, e);
+    model_file_close(file);
+    if (!rc)
+        rc = lora_model_gradient(m, &example, gradient, &loss, e);
+    lora_model_close(m);
+    return rc;
+}
+
+START_TEST(lora_model)
+{
+    char *folder = scratch_make(), *path = scratch_path(folder, "m.gguf");
+    struct buf file;
+    tiny_gguf("llama", &(struct tiny_edit){0}, &file);
+    scratch_write(folder, "m.gguf", file.data, file.len);
+    buf_deinit(&file);
+    sweep(load_lora_model, path);
+    free(path);
+    scratch_remove(folder, (const char *const[]){"m.gguf"}, 1);
 }
 END_TEST
 
@@ -355,6 +389,7 @@ int main(void)
     tcase_set_timeout(t, 120);
     tcase_add_test(t, gguf_model);
     tcase_add_test(t, safetensors_model);
+    tcase_add_test(t, lora_model);
     tcase_add_test(t, engine);
     tcase_add_test(t, peft_adapter);
     tcase_add_test(t, tokenizer);
