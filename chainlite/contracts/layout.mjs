@@ -5,7 +5,7 @@ import {existsSync, readFileSync, writeFileSync} from 'node:fs';
 
 const READ_BY_LIGHT_CLIENTS = {
     Clock: ['_pauses'],
-    Escrow: ['_accounts', '_nodes', '_thaws', '_signers'],
+    Escrow: ['_accounts', '_nodes', '_thaws', '_signers', '_refunds'],
     Registry: ['_registeredAt'],
     Rewards: ['_payouts'],
     Settlement: ['_batches', '_nodes'],

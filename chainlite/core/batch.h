@@ -48,6 +48,10 @@ void slot_escrow_signer(const uint8_t payer[ADDRESS_BYTES], const uint8_t signer
 void slot_settlement_node(const uint8_t node[ADDRESS_BYTES], unsigned word, uint8_t out[32]);
 /* Escrow: word 0 is collected (lower 128 bits) and unbatchedSince, word 1 claimsHash. */
 void slot_escrow_node(const uint8_t node[ADDRESS_BYTES], unsigned word, uint8_t out[32]);
+/* Escrow: how many refunds of a node's claims were opened; of one the word 0, its cursor, and 1, its target: equal when all
+ * is given back. */
+void slot_escrow_refunds(const uint8_t node[ADDRESS_BYTES], uint8_t out[32]);
+void slot_escrow_refund(const uint8_t node[ADDRESS_BYTES], uint64_t index, unsigned word, uint8_t out[32]);
 /* Registry: when the row with this id was published, 0 if never. */
 void slot_registered(const uint8_t id[32], uint8_t out[32]);
 /* Rewards: where a beneficiary's payouts go, 0: to itself. */

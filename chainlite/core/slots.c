@@ -12,6 +12,7 @@ enum {
     ESCROW_NODES = 3,
     ESCROW_THAWS = 4,
     ESCROW_SIGNERS = 5,
+    ESCROW_REFUNDS = 6,
     REGISTRY_REGISTERED_AT = 0,
     REWARDS_PAYOUTS = 3
 };
@@ -111,4 +112,25 @@ void slot_payout(const uint8_t beneficiary[ADDRESS_BYTES], uint8_t out[32])
     mpt_word_address(beneficiary, key);
     mpt_slot(REWARDS_PAYOUTS, out);
     mpt_mapping_slot(key, out, out);
+}
+
+void slot_escrow_refunds(const uint8_t node[ADDRESS_BYTES], uint8_t out[32])
+{
+    uint8_t key[32];
+    mpt_word_address(node, key);
+    mpt_slot(ESCROW_REFUNDS, out);
+    mpt_mapping_slot(key, out, out);
+}
+
+void slot_escrow_refund(const uint8_t node[ADDRESS_BYTES], uint64_t index, unsigned word, uint8_t out[32])
+{
+    uint8_t length[32];
+    slot_escrow_refunds(node, length);
+    keccak256(length, sizeof length, out);
+    uint64_t add = 2 * index + word;
+    for (int i = 31; add && i >= 0; i--) { /* carries go up */
+        add += out[i];
+        out[i] = (uint8_t)add;
+        add >>= 8;
+    }
 }

@@ -100,7 +100,9 @@ static int act(struct lane *l, struct err *e)
         bool sent;
         if (!l->quiet) /* what it would do may be on its way */
             return 0;
-        rc = payout_step(l, &sent, e);
+        rc = refund_step(l, &sent, e);
+        if (!rc && !sent)
+            rc = payout_step(l, &sent, e);
         if (!rc && !sent)
             rc = publish_step(l, &sent, e);
         return rc || sent ? rc : finalise_step(l, e);
@@ -120,7 +122,7 @@ static int act(struct lane *l, struct err *e)
 
 static int step(struct lane *l, struct err *e)
 {
-    bool foreign, idle, ready;
+    bool foreign, idle, ready, sent;
     int rc = chain_read(l, &l->chain, e);
     if (rc)
         return rc;
@@ -133,6 +135,8 @@ static int step(struct lane *l, struct err *e)
         rc = epoch_step(l, idle, foreign, &ready, e);
     if (!rc && ready)
         rc = closing_step(l, e);
+    if (!rc && !ready && l->quiet) /* frozen, or no epoch: payers do not wait for that */
+        rc = refund_step(l, &sent, e);
     return !rc && ready && idle ? act(l, e) : rc;
 }
 
@@ -144,7 +148,7 @@ int lane_step(struct lane *l, struct err *e)
     l->step_fees = (struct fees){0};
     pthread_mutex_lock(&l->mutex);
     if (l->retry)
-        l->refused_until_ms = l->publish_again_ms = 0;
+        l->refused_until_ms = l->publish_again_ms = l->refund_again_ms = 0;
     l->retry = false;
     pthread_mutex_unlock(&l->mutex);
     int rc = step(l, e);

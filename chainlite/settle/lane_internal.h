@@ -73,6 +73,7 @@ struct lane {
     uint64_t sum_epoch, sum_next, sum_first;
     wei_t sum_wei;
     int64_t sum_oldest_ms;
+    int64_t refund_again_ms;  /* nothing was to be given back, or could not be: not before */
     int64_t publish_again_ms; /* our prices were all registered, or refused: not before */
 
     /* Trees of the batch that was last asked about, for bundles; guarded by trees_mutex. */
@@ -188,6 +189,10 @@ int publish_step(struct lane *, bool *sent, struct err *);
 int payout_load(struct lane *, struct err *);
 /* Redirects the node's payouts where that was asked for and is not so on the chain. */
 int payout_step(struct lane *, bool *sent, struct err *);
+
+/* ---- lane_refund.c */
+/* Gives one chunk of claims back where a refund is open. Failures are warnings. */
+int refund_step(struct lane *, bool *sent, struct err *);
 
 /* ---- settle_store.c: what the lane keeps beside the outbox's tables */
 struct claim_row { /* one payer of one batch */

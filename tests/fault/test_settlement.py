@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from chain import cast
-from eth_abi import decode, encode
+from eth_abi import encode
 from eth_account import Account
 from eth_utils import keccak
 from daemon import daemon_on, daemon_records, daemon_settles
@@ -519,20 +519,10 @@ def convict(net, node):
     net.send(net.address["Challenges"], call_data("Challenges", "equivocation", {"first": first}, *statements), sender=STRANGER)
 
 
-def refund_all(net, claimed_from):
-    """Gives all chunks of the node's claims back, newest first, as anyone may."""
-    topic = cast("keccak", "Claimed(address,bytes32,bytes)")
-    logs = net.call("eth_getLogs", {"address": net.address["Escrow"], "topics": [topic], "fromBlock": hex(claimed_from)})
-    for log in reversed(logs):
-        previous, pairs = decode(["bytes32", "bytes"], bytes.fromhex(log["data"][2:]))
-        net.do("Escrow", "refund(address,uint256,bytes32,bytes)", NODE, 0, "0x" + previous.hex(), "0x" + pairs.hex(), sender=STRANGER)
-
-
 def test_convicted(net, tmp_path):
     """A challenger convicts the node: its batches are void, the payers get their money back, and after a new bond and a new
     epoch it goes on. Every wei has a place."""
     node = Node(net, tmp_path / "node", batch_receipts=10, finalise=False)
-    start = int(net.call("eth_blockNumber"), 16)
     node.record(30)
     assert node.settle()
     node.check_books()
@@ -544,8 +534,8 @@ def test_convicted(net, tmp_path):
     assert "slashed" in node.lane.ask("record 1 3")["error"]
     assert {b["state"] for b in node.batches()} == {"voided"}
     assert {d["code"] for d in node.lane.ask("pending")["dead"]} == {"voided"}
-    refund_all(net, start)
-    assert net.collected() == 0 and all(net.account(p) == (ETHER, claimed[p]) for p in node.payers)
+    node.until(lambda: all(net.account(p) == (ETHER, claimed[p]) for p in node.payers), "claims are not given back")
+    assert net.collected() == 0
     # It may start again.
     net.bond()
     assert node.lane.ask("epoch") == {"ok": True}
@@ -557,6 +547,46 @@ def test_convicted(net, tmp_path):
     owed = {p: sum(int(r["fee"]) for r in node.receipts(2) if r["payer"] == p) for p in node.payers}
     assert {p: net.account(p) for p in node.payers} == {p: (ETHER - owed[p], claimed[p] + owed[p]) for p in node.payers}
     assert net.collected() == sum(owed.values()) and net.held() - node.before == node.deposits
+    node.close()
+
+
+def test_claims_without_a_batch_go_back(net, tmp_path):
+    """Claimed, not submitted, and then the owner opens an epoch by another program: the payers get that money back."""
+    node = Node(net, tmp_path / "node", batch_receipts=40)
+    node.record(3)
+    assert node.settle()
+    before, last = net.collected(), max((b["batch"] for b in node.batches()), key=lambda b: b["number"])
+    node.restart(crash="lane_claimed:1")
+    node.record(40)
+    assert node.dies(seconds=10)
+    net.anvil.mine()
+    claimed = {p: net.account(p)[1] for p in node.payers}
+    assert net.collected() == sum(claimed.values()) > before
+    net.send(net.address["Settlement"], call_data("Settlement", "openEpoch", NODE, last), sender=NODE)
+    node.restart(batch_age_s=3600)
+    node.until(lambda: sum(net.account(p)[0] for p in node.payers) + before == node.deposits, "claims are not given back")
+    assert net.collected() == before and {p: net.account(p)[1] for p in node.payers} == claimed
+    node.until(lambda: all(r["dead"] == "epoch_ended" for r in node.receipts(1)[3:]), "no letters")
+    for number, payer in enumerate(node.payers):
+        assert node.lane.ask(f"base {number} {claimed[payer]}") == {"ok": True}
+    node.restart(batch_age_s=0)
+    node.record(30)
+    assert node.settle(epoch=2)
+    owed = sum(int(r["fee"]) for r in node.receipts(2))
+    assert net.collected() == before + owed
+    assert sum(net.account(p)[0] for p in node.payers) + before + owed == node.deposits == net.held() - node.before
+    node.close()
+
+
+def test_more_claims_than_go_together(net, tmp_path):
+    """20 chunks of claims: more than one step sends."""
+    node = Node(net, tmp_path / "node", payers=40, batch_receipts=160, batch_age_s=1)
+    node.record(160)
+    assert node.settle()
+    net.reorg(8)
+    node.record(160)
+    assert node.settle()
+    assert all(r["settled"] for r in node.check_books() if int(r["fee"]))
     node.close()
 
 

@@ -74,6 +74,18 @@ START_TEST(test_layout)
     slot_registered(id, slot);
     expect(variable(layout, "Registry", "_registeredAt", "mapping(bytes32 => uint64)"), &id, 1, 0, slot);
 
+    slot_escrow_refunds(b, slot);
+    expect(variable(layout, "Escrow", "_refunds", "mapping(address => struct Escrow.Refund[])"),
+           (const uint8_t(*)[32])&keys[1], 1, 0, slot);
+    uint8_t first[32], third[32];
+    keccak256(slot, sizeof slot, first); /* elements of two words stand from there on */
+    slot_escrow_refund(b, 0, 0, slot);
+    ck_assert_mem_eq(slot, first, 32);
+    slot_escrow_refund(b, 2, 1, third);
+    wei_t low = wei_from_be16(first + 16) + 5; /* no carry out of the lower half with this key */
+    ck_assert(wei_from_be16(third + 16) == low && low > 5);
+    ck_assert_mem_eq(third, first, 16);
+
     slot_payout(b, slot);
     expect(variable(layout, "Rewards", "_payouts", "mapping(address => address)"), (const uint8_t(*)[32])&keys[1], 1, 0,
            slot);
