@@ -34,12 +34,19 @@ static bool adapter_path(void *user, const uint8_t version[32], char hash[65], c
     return found;
 }
 
+static bool busy(void *user)
+{
+    struct engine_stats s;
+    engine_stats(((struct app *)user)->engine, &s);
+    return s.running + s.waiting > 0;
+}
+
 int app_attribution_open(struct app *app, struct err *e)
 {
     const struct config *c = app->config;
     struct attributor_config config = {.folders = (const char *const *)c->policies.items, .n_folders = c->policies.n,
                                        .billing = app->billing, .model = engine_model_file(app->engine),
-                                       .gradients = c->gradients, .adapter_path = adapter_path, .user = app};
+                                       .gradients = c->gradients, .busy = busy, .adapter_path = adapter_path, .user = app};
     if (c->policies.n == 0)
         return 0;
     if (!app->billing)

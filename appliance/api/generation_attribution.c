@@ -65,5 +65,6 @@ struct bill_attribution generation_bill_attribution(const struct generation *g)
 void generation_attribution_recorded(struct generation *g)
 {
     if (g->covered)
-        attributor_recorded(g->app->attributor, bill_receipt_id(g->bill), g->params.attribution == ATTRIBUTION_FULL);
+        attributor_recorded(g->app->attributor, &g->evidence, bill_signature(g->bill),
+                            g->params.attribution == ATTRIBUTION_FULL);
 }

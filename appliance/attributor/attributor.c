@@ -82,10 +82,23 @@ const struct policy *attributor_policy(const struct attributor *a, const uint8_t
     return NULL;
 }
 
-void attributor_recorded(struct attributor *a, const uint8_t receipt_id[32], bool first)
+/* docs/attribution.md §4 */
+static bool draws(const struct policy *p, const uint8_t signature[SIGNATURE_BYTES])
 {
-    if (a->idle)
-        idle_add(a->idle, receipt_id, first);
+    uint8_t hash[HASH_BYTES];
+    uint64_t number = 0;
+    keccak256(signature, SIGNATURE_BYTES, hash);
+    for (int i = 0; i < 8; i++)
+        number = number << 8 | hash[i];
+    return number % PPB < p->document.sampling_ppb;
+}
+
+void attributor_recorded(struct attributor *a, const struct evidence *v, const uint8_t signature[SIGNATURE_BYTES],
+                         bool first)
+{
+    const struct policy *p = attributor_policy(a, v->policy);
+    if (a->idle && p)
+        idle_add(a->idle, v->receipt_id, draws(p, signature), first);
 }
 
 void attributor_stats(struct attributor *a, struct attributor_stats *out)
@@ -93,6 +106,7 @@ void attributor_stats(struct attributor *a, struct attributor_stats *out)
     pthread_mutex_lock(&a->lock);
     *out = a->stats;
     pthread_mutex_unlock(&a->lock);
+    out->waiting = a->idle ? idle_waiting(a->idle) : 0;
 }
 
 /* ---- an answer */

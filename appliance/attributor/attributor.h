@@ -8,8 +8,9 @@
  * version that answered; without one its data part is nobody's (policy 0). What an answer owes is decided by the rule of
  * docs/attribution.md alone, never by what its caller asks to see.
  *
- * The idle thread runs under SCHED_IDLE: it takes only processor time that nobody else wants. What waits too long is
- * settled by the policy's mean (docs/attribution.md §4); what is too late is refused by chainlited and forgotten. */
+ * The idle thread runs under SCHED_IDLE: it takes only processor time that nobody else wants, but for what the policy's
+ * sample draws, on 2 % of the processors' time at most. What waits too long is settled by the policy's mean
+ * (docs/attribution.md §4); what is too late is refused by chainlited and forgotten. */
 #ifndef OPENLORA_ATTRIBUTOR_ATTRIBUTOR_H
 #define OPENLORA_ATTRIBUTOR_ATTRIBUTOR_H
 
@@ -27,6 +28,7 @@ struct attributor_config { /* borrowed until close */
     struct billing *billing;
     const struct model_file *model;
     bool gradients; /* needs the base in float32, beside the engine's */
+    bool (*busy)(void *user); /* the engine has work */
     /* Where the files of an adapter version are, and their content hash in hex. false: not here. */
     bool (*adapter_path)(void *user, const uint8_t version[32], char hash[65], char *path, size_t room);
     void *user;
@@ -61,8 +63,10 @@ struct attributor_answer {
  * this answer, *out owns nothing. Any thread. */
 int attributor_answer(struct attributor *, const struct attributor_answer *, struct evidence *out, bool *covered,
                       struct err *) __attribute__((warn_unused_result));
-/* Its receipt is signed and its evidence on disk: gradients may follow. first: before what waits. */
-void attributor_recorded(struct attributor *, const uint8_t receipt_id[32], bool first);
+/* Its receipt is signed and its evidence on disk: gradients may follow. Whether the policy's sample draws it goes by the
+ * proof's signature, so everybody can tell. first: before what waits for idle time. */
+void attributor_recorded(struct attributor *, const struct evidence *, const uint8_t signature[SIGNATURE_BYTES],
+                         bool first);
 
 struct attributor_stats {
     uint64_t answers, span_tokens, answer_tokens; /* under a policy */

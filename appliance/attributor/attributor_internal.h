@@ -22,6 +22,8 @@ struct attributor {
 int idle_open(struct attributor *, struct idle_worker **out, struct err *) __attribute__((warn_unused_result));
 void idle_stop(struct idle_worker *);
 void idle_close(struct idle_worker *);
-void idle_add(struct idle_worker *, const uint8_t receipt_id[32], bool first);
+/* drawn: by the policy's sample. first: before what waits for idle time. */
+void idle_add(struct idle_worker *, const uint8_t receipt_id[32], bool drawn, bool first);
+uint32_t idle_waiting(struct idle_worker *);
 
 #endif

@@ -1,10 +1,12 @@
-/* Gradients of answers, one after another, on processor time that nobody else wants.
+/* Gradients of answers, one after another, on processor time that nobody else wants; those that the policy's sample drew
+ * also on time that others want, within a budget of all processors' time.
  *
- * What waits stands in the ledger (LEDGER_OPEN) too, so a restart goes on with it. The queue in memory is bounded: over
- * it the newest waits for nothing and gets the mean, as do prompt and answer longer than MAX_ROWS tokens together, whose
- * activations would take too much memory. The base in float32 is loaded at the first job and kept. */
+ * What waits stands in the ledger (LEDGER_OPEN) too, so a restart goes on with it. Prompt and answer longer than MAX_ROWS
+ * tokens together get the mean: their activations would take too much memory. The base in float32 is loaded at the first
+ * job and kept. */
 #include "attribution/answer.h"
 #include "attributor/attributor_internal.h"
+#include "attributor/queue.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -18,54 +20,57 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define MODULE "attributor"
 
-enum { MAX_WAITING = 4096, MAX_ROWS = 1024, LOOK_MS = 100 };
+enum { MAX_ROWS = 1024, LOOK_MS = 100, BUDGET_PERCENT = 2, BUDGET_S = 60 };
 
 struct idle_worker {
     struct attributor *attributor;
     pthread_t thread;
     bool running;
-    pthread_mutex_t lock; /* guards the ring and stop */
-    pthread_cond_t work;
-    bool stop;
-    uint8_t (*ring)[32]; /* owned, (MAX_WAITING) receipt ids */
-    uint32_t first, n;
+    atomic_bool stop;
+    struct queue *queue;
     /* The thread's own: */
     struct lora_model *model;
     const struct policy *loaded; /* whose adapter the model has */
+    int64_t credit_ns, credited_at_ns; /* of the budget, at most BUDGET_S worth of it */
 };
 
-/* ---- the queue */
-
-void idle_add(struct idle_worker *w, const uint8_t receipt_id[32], bool first)
+void idle_add(struct idle_worker *w, const uint8_t receipt_id[32], bool drawn, bool first)
 {
-    pthread_mutex_lock(&w->lock);
-    if (w->n < MAX_WAITING) {
-        uint32_t at = first ? (w->first = (w->first + MAX_WAITING - 1) % MAX_WAITING) : (w->first + w->n) % MAX_WAITING;
-        memcpy(w->ring[at], receipt_id, 32);
-        w->n++;
-        pthread_cond_signal(&w->work);
-    }
-    pthread_mutex_unlock(&w->lock);
+    struct queued job = {.drawn = drawn};
+    memcpy(job.receipt_id, receipt_id, 32);
+    (void)!queue_add(w->queue, &job, first || drawn); /* full: it gets the mean, and a restart finds it again */
 }
 
-/* Waits for the next one; false: it is over. */
-static bool next(struct idle_worker *w, uint8_t id[32], uint32_t *waiting)
+/* ---- the budget */
+
+static int64_t thread_ns(void)
 {
-    pthread_mutex_lock(&w->lock);
-    while (w->n == 0 && !w->stop)
-        pthread_cond_wait(&w->work, &w->lock);
-    bool more = !w->stop;
-    if (more) {
-        memcpy(id, w->ring[w->first], 32);
-        w->first = (w->first + 1) % MAX_WAITING;
-        w->n--;
-    }
-    *waiting = w->n;
-    pthread_mutex_unlock(&w->lock);
-    return more;
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+
+/* BUDGET_PERCENT of all processors' time since the last look is credited. */
+static bool has_credit(struct idle_worker *w)
+{
+    const int64_t now_ns = clock_mono_ns(), cores = sysconf(_SC_NPROCESSORS_ONLN);
+    const int64_t most_ns = BUDGET_S * 1000000000LL * cores * BUDGET_PERCENT / 100;
+    w->credit_ns += (now_ns - w->credited_at_ns) * cores * BUDGET_PERCENT / 100;
+    w->credited_at_ns = now_ns;
+    if (w->credit_ns > most_ns)
+        w->credit_ns = most_ns;
+    return w->credit_ns > 0;
+}
+
+static void set_class(int class)
+{
+    const struct sched_param none = {0};
+    if (pthread_setschedparam(pthread_self(), class, &none) != 0)
+        log_line(LOG_WARN, MODULE, "gradients compete with answers: this system has no idle class");
 }
 
 /* ---- evidence */
@@ -197,91 +202,86 @@ static int attribute(struct idle_worker *w, const uint8_t id[32], struct err *e)
     return rc;
 }
 
-static void run_one(struct idle_worker *w, const uint8_t id[32], uint32_t waiting)
+static void run_one(struct idle_worker *w, const struct queued *job)
 {
     struct attributor *a = w->attributor;
     struct err e = {0};
-    const int64_t began_ns = clock_mono_ns();
-    int rc = attribute(w, id, &e);
+    const int64_t began_ns = clock_mono_ns(), began_cpu_ns = thread_ns();
+    bool competes = job->drawn && has_credit(w);
+    if (competes)
+        set_class(SCHED_OTHER);
+    int rc = attribute(w, job->receipt_id, &e);
+    if (competes) {
+        w->credit_ns -= thread_ns() - began_cpu_ns;
+        set_class(SCHED_IDLE);
+    }
     pthread_mutex_lock(&a->lock);
     a->stats.gradients += rc == 0;
     a->stats.failed += rc != 0;
     a->stats.gradient_ms = (double)(clock_mono_ns() - began_ns) / 1e6;
-    a->stats.waiting = waiting;
     pthread_mutex_unlock(&a->lock);
     if (rc == 0)
         return;
     log_line(LOG_WARN, MODULE, "an answer gets its policy's mean, not its own gradients: %s", e.message);
-    if (store(w, id, NULL, &e) != 0)
+    if (store(w, job->receipt_id, NULL, &e) != 0)
         log_line(LOG_WARN, MODULE, "%s", e.message);
 }
 
 /* Until chainlited was there once nobody knows the policies' rows. */
 static void wait_for_catalog(struct idle_worker *w)
 {
-    for (bool stop = false; !stop;) {
+    while (!atomic_load(&w->stop)) {
         struct catalog *catalog = billing_catalog(w->attributor->config.billing);
         catalog_release(catalog);
         if (catalog)
             return;
         nanosleep(&(struct timespec){.tv_nsec = LOOK_MS * 1000000L}, NULL);
-        pthread_mutex_lock(&w->lock);
-        stop = w->stop;
-        pthread_mutex_unlock(&w->lock);
     }
 }
 
 static void *run(void *user)
 {
     struct idle_worker *w = user;
-    const struct sched_param none = {0};
-    uint8_t id[32];
-    uint32_t waiting;
+    const struct attributor_config *c = &w->attributor->config;
+    struct queued job;
     pthread_setname_np(pthread_self(), "ol-gradients");
-    if (pthread_setschedparam(pthread_self(), SCHED_IDLE, &none) != 0)
-        log_line(LOG_WARN, MODULE, "gradients compete with answers: this system has no idle class");
+    set_class(SCHED_IDLE);
+    w->credited_at_ns = clock_mono_ns();
     wait_for_catalog(w);
-    while (next(w, id, &waiting))
-        run_one(w, id, waiting);
+    while (queue_take(w->queue, c->busy, c->user, &job))
+        run_one(w, &job);
     return NULL;
 }
 
 /* ---- life */
 
-/* What an earlier process left; half of the room stays for new answers. */
+/* What an earlier process left. */
 static int take_left(void *user, const uint8_t key[LEDGER_KEY_BYTES], const char *value, size_t n)
 {
-    struct idle_worker *w = user;
+    struct queued job = {0};
     (void)value, (void)n;
-    if (w->n == MAX_WAITING / 2)
-        return 1;
-    memcpy(w->ring[w->n++], key, 32);
-    return 0;
+    memcpy(job.receipt_id, key, 32);
+    return queue_add(user, &job, false) ? 0 : 1;
 }
 
 int idle_open(struct attributor *a, struct idle_worker **out, struct err *e)
 {
     *out = NULL;
     struct idle_worker *w = calloc(1, sizeof *w);
-    uint8_t(*ring)[32] = calloc(MAX_WAITING, sizeof *ring);
-    if (!w || !ring) {
-        free(w);
-        free(ring);
-        return err_set(e, OL_ENOMEM, MODULE, "no memory for the queue of gradients");
-    }
+    if (!w)
+        return err_set(e, OL_ENOMEM, MODULE, "no memory for the thread of gradients");
     w->attributor = a;
-    w->ring = ring;
-    pthread_mutex_init(&w->lock, NULL);
-    pthread_cond_init(&w->work, NULL);
-    int rc = ledger_each(a->config.billing->ledger, LEDGER_OPEN, take_left, w, e);
-    if (rc < 0) {
-        idle_close(w);
+    atomic_init(&w->stop, false);
+    int rc = queue_open(&w->queue, e);
+    if (rc == 0)
+        rc = ledger_each(a->config.billing->ledger, LEDGER_OPEN, take_left, w->queue, e);
+    int why = rc < 0 ? 0 : pthread_create(&w->thread, NULL, run, w);
+    if (rc >= 0)
+        rc = why ? err_set(e, OL_EIO, MODULE, "starting the thread of gradients: %s", strerror(why)) : 0;
+    if (rc != 0) {
+        queue_close(w->queue);
+        free(w);
         return rc;
-    }
-    int why = pthread_create(&w->thread, NULL, run, w);
-    if (why) {
-        idle_close(w);
-        return err_set(e, OL_EIO, MODULE, "starting the thread of gradients: %s", strerror(why));
     }
     w->running = true;
     *out = w;
@@ -292,20 +292,18 @@ void idle_stop(struct idle_worker *w)
 {
     if (!w->running)
         return;
-    pthread_mutex_lock(&w->lock);
-    w->stop = true;
-    pthread_cond_signal(&w->work);
-    pthread_mutex_unlock(&w->lock);
+    atomic_store(&w->stop, true);
+    queue_stop(w->queue);
     pthread_join(w->thread, NULL);
     w->running = false;
 }
+
+uint32_t idle_waiting(struct idle_worker *w) { return queue_waiting(w->queue); }
 
 void idle_close(struct idle_worker *w)
 {
     idle_stop(w);
     lora_model_close(w->model);
-    pthread_mutex_destroy(&w->lock);
-    pthread_cond_destroy(&w->work);
-    free(w->ring);
+    queue_close(w->queue);
     free(w);
 }

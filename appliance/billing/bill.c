@@ -258,6 +258,7 @@ void bill_abandon(struct bill *b)
 /* ---- what others ask */
 
 const uint8_t *bill_receipt_id(const struct bill *b) { return b->receipt_id; }
+const uint8_t *bill_signature(const struct bill *b) { return b->signature; }
 const uint8_t *bill_payer(const struct bill *b) { return b->payer; }
 const uint8_t *bill_model_version(const struct bill *b) { return b->model_version; }
 const uint8_t *bill_adapter_version(const struct bill *b) { return b->adapter_version; }

@@ -83,6 +83,7 @@ int bill_record(struct bill *, const struct bill_answer *, bill_done, void *user
 void bill_abandon(struct bill *);
 
 const uint8_t *bill_receipt_id(const struct bill *);
+const uint8_t *bill_signature(const struct bill *); /* the proof's; after a record that was not refused */
 const uint8_t *bill_payer(const struct bill *); /* after the reservation */
 const uint8_t *bill_model_version(const struct bill *);
 const uint8_t *bill_adapter_version(const struct bill *); /* 0: the base alone */

@@ -175,6 +175,7 @@ static int take_proof(struct bill *b, const json_t *result, struct err *e)
         log_line(LOG_WARN, "billing", "chainlited counts another fee than this process");
     b->fee_wei = p.fee_wei;
     count(b->billing, &p);
+    (void)!hex_from_json(json_object_get(result, "signature"), b->signature, sizeof b->signature);
     json_t *outcome = outcome_json(b->billing, b->catalog, &p, json_object_get(result, "signature"));
     if (outcome && b->shows_attribution)
         json_object_set_new(outcome, "attribution", json_deep_copy(json_object_get(b->record, "attribution")));

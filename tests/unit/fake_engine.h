@@ -404,9 +404,10 @@ int attributor_answer(struct attributor *a, const struct attributor_answer *q, s
     *covered = false;
     return 0;
 }
-void attributor_recorded(struct attributor *a, const uint8_t receipt_id[32], bool first)
+void attributor_recorded(struct attributor *a, const struct evidence *v, const uint8_t signature[SIGNATURE_BYTES],
+                         bool first)
 {
-    (void)a, (void)receipt_id, (void)first;
+    (void)a, (void)v, (void)signature, (void)first;
 }
 void attributor_stats(struct attributor *a, struct attributor_stats *out)
 {
