@@ -140,14 +140,13 @@ def real_example(build, model):
 
 def run(build, models, only=""):
     ran = failures = 0
-    todo = [(model, adapter, make_examples(512)) for model, adapter in cases(models)]
-    if DEFAULT.exists():
-        todo.append((DEFAULT, ROOT / "appliance/demo/adapters/pirate", [real_example(build, DEFAULT)]))
+    todo = list(cases(models)) + [(DEFAULT, ROOT / "appliance/demo/adapters/pirate")] * DEFAULT.exists()
     print(f"{'case':50s} {'gradient':>9s} {'loss':>9s}  worst tensor")
-    for model, adapter, examples in todo:
+    for model, adapter in todo:
         name = f"{model.name} + {adapter.name}"
         if only not in name:
             continue
+        examples = [real_example(build, model)] if model == DEFAULT else make_examples(512)
         worst, where, loss = compare(build, model, adapter, examples)
         passed = worst <= GRADIENT and loss <= LOSS
         print(f"{name:50s} {worst:9.1e} {loss:9.1e}  {where.removeprefix('base_model.model.model.')}"
