@@ -86,11 +86,18 @@ struct batch {
     struct lora_model *model;
     const struct sketch *sketch;
     int32_t max_rows;
-    float *gradients; /* (GRADIENT_BATCH, n_params) */
-    float *weights;   /* (GRADIENT_BATCH · max_rows) */
+    int32_t most;     /* rows at once */
+    float *gradients; /* (most, n_params) */
+    float *weights;   /* (most, max_rows) */
     struct train_example examples[GRADIENT_BATCH];
     int32_t n;
 };
+
+static int32_t rows_at_once(const struct lora_layout *l)
+{
+    int64_t fit = GRADIENT_BATCH_BYTES / ((int64_t)sizeof(float) * l->n_params + 1);
+    return fit < 1 ? 1 : fit < GRADIENT_BATCH ? (int32_t)fit : GRADIENT_BATCH;
+}
 
 static double norm_of(const float *gradient, int64_t n)
 {
@@ -121,7 +128,7 @@ static int64_t batch_of_short(struct batch *b, const struct gradient_row *rows, 
     int64_t params = lora_model_layout(b->model)->n_params;
     size_t tokens = 0;
     b->n = 0;
-    while ((size_t)b->n < n && b->n < GRADIENT_BATCH && rows[b->n].n <= (size_t)b->max_rows) {
+    while ((size_t)b->n < n && b->n < b->most && rows[b->n].n <= (size_t)b->max_rows) {
         tokens += rows[b->n].n;
         if (b->n && tokens > (size_t)b->max_rows)
             break;
@@ -156,13 +163,12 @@ int gradient_rows(struct lora_model *model, const struct sketch *s, const struct
                   int32_t max_rows, double *phi, double *norms, gradient_progress progress, void *user, struct err *e)
 {
     const struct lora_layout *layout = lora_model_layout(model);
-    struct batch b = {.model = model, .sketch = s, .max_rows = max_rows,
-                      .gradients = calloc(GRADIENT_BATCH, (size_t)layout->n_params * sizeof *b.gradients),
-                      .weights = calloc(GRADIENT_BATCH, (size_t)max_rows * sizeof *b.weights)};
+    struct batch b = {.model = model, .sketch = s, .max_rows = max_rows, .most = rows_at_once(layout)};
     float *whole = NULL;
-    int64_t got = b.gradients && b.weights
-                      ? gradient_halve(model, &whole, e)
-                      : err_set(e, OL_ENOMEM, MODULE, "no memory for %d gradients", GRADIENT_BATCH);
+    b.gradients = calloc((size_t)b.most, (size_t)layout->n_params * sizeof *b.gradients);
+    b.weights = calloc((size_t)b.most, (size_t)max_rows * sizeof *b.weights);
+    int64_t got = b.gradients && b.weights ? gradient_halve(model, &whole, e)
+                                           : err_set(e, OL_ENOMEM, MODULE, "no memory for %d gradients", b.most);
     for (size_t done = 0; done < n && got >= 0; done += (size_t)got) {
         bool fits = rows[done].n <= (size_t)max_rows;
         got = fits ? batch_of_short(&b, rows + done, n - done, e) : batch_of_long(&b, &rows[done], e);

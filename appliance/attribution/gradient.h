@@ -13,7 +13,8 @@
 
 #include <stdbool.h>
 
-enum { GRADIENT_BATCH = 16 }; /* rows whose gradients are held at once */
+/* Rows whose gradients are held at once: at most so many, and at most so many bytes of them, but one. */
+enum { GRADIENT_BATCH = 16, GRADIENT_BATCH_BYTES = 256 << 20 };
 
 /* OL_EINVAL: no places, or more layers than the budget has dimensions. */
 int gradient_sketch_init(struct sketch *, uint64_t seed, uint32_t budget, const struct lora_layout *, struct err *)

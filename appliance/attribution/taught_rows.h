@@ -9,7 +9,7 @@
 #include "attribution/gradient.h"
 #include "training/row_tokens.h"
 
-enum { TAUGHT_MAX_ROWS = 1 << 20 };
+enum { TAUGHT_MAX_ROWS = 1 << 17 }; /* their sketched gradients take 4 GiB */
 
 struct taught_rows {
     struct gradient_row *rows;    /* (n) owned, with their tokens */
