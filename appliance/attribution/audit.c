@@ -180,7 +180,7 @@ const struct audit_body *audit_body_after(const struct audit *a, const struct au
     return *other_epoch ? NULL : next;
 }
 
-static const struct row_version *row_in(const struct list *rows, const uint8_t id[32])
+const struct row_version *audit_row_in(const struct list *rows, const uint8_t id[32])
 {
     const struct row_version *row = rows->at;
     for (size_t i = 0; i < rows->n; i++) {
@@ -196,12 +196,12 @@ const struct row_version *audit_row(const struct audit *a, const uint8_t id[32])
 {
     const struct row_version *found = NULL;
     for (size_t i = 0; i < a->n_bodies && !found; i++)
-        found = row_in(&a->bodies[i].body.rows.versions, id);
+        found = audit_row_in(&a->bodies[i].body.rows.versions, id);
     for (size_t i = 0; i < a->n_bundles && !found; i++) {
         struct bundle *b = &a->bundles[i].bundle;
         struct row_version *const rows[] = {&b->rows.model, &b->rows.adapter, &b->attribution.policy};
         for (int k = 0; k < 3 && !found; k++)
-            found = row_in(&(struct list){rows[k], 1}, id);
+            found = audit_row_in(&(struct list){rows[k], 1}, id);
     }
     return found;
 }
@@ -236,7 +236,8 @@ static int audit_receipt(struct audited *r, struct audit_room *room, struct err 
     struct audit_subject subject = {.kind = AUDIT_OF_RECEIPT, .proof = r->proof};
     r->subject = &subject;
     if (!audit_is_zero(r->proof->attribution_policy)) {
-        r->policy_row = audit_row(a, r->proof->attribution_policy);
+        r->policy_row = r->body ? audit_row_in(&r->body->body.rows.versions, r->proof->attribution_policy)
+                                : audit_row(a, r->proof->attribution_policy);
         r->policy = r->policy_row ? find_policy(a, r->policy_row->content_hash) : NULL;
         r->evidence = find_evidence(a, r->proof->receipt_id);
     }

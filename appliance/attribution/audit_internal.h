@@ -75,7 +75,8 @@ int audit_policy_checks(struct audit *, const struct audit_policy *, const char 
 int audit_model_lora(struct audit *, const struct row_version *adapter, const struct row_version *model, int32_t rows,
                      struct lora_model **out, struct err *) __attribute__((warn_unused_result));
 double audit_cosine(const int16_t *a, const int16_t *b, size_t n); /* of two zero vectors 1, of one of them 0 */
-/* A version's row by its id, from bodies and bundles; NULL: none has it. */
+/* A version's row by its id: in a list, and from bodies and bundles; NULL: none has it. A body has all of its own. */
+const struct row_version *audit_row_in(const struct list *rows, const uint8_t id[32]);
 const struct row_version *audit_row(const struct audit *, const uint8_t id[32]);
 
 #endif

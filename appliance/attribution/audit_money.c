@@ -151,8 +151,8 @@ static int parts_by_rows(const struct audited *r, struct part parts[MAX_PARTS_PE
     const struct row_price *price = NULL;
     const struct row_split *s = rows->splits.at;
     const bool adapter = !audit_is_zero(p->adapter_version);
-    const struct row_version *base = audit_row(r->audit, p->model_version),
-                             *top = adapter ? audit_row(r->audit, p->adapter_version) : base;
+    const struct row_version *base = audit_row_in(&rows->versions, p->model_version),
+                             *top = adapter ? audit_row_in(&rows->versions, p->adapter_version) : base;
     uint8_t id[32];
     struct fee fee;
     *split = NULL;
