@@ -170,7 +170,7 @@ static int check_gradient_units(const struct audited *r, const struct evidence *
         said += room->units[i].units;
     for (size_t i = 0; i < found->n; i++)
         due += ((const struct gradient_units *)found->at)[i].units;
-    if (!same_gradients(&stated, found))
+    if (r->has_statement && !same_gradients(&stated, found))
         return err_set(e, OL_EFORMAT, MODULE, "the statement gives %llu gradient units to %zu, the published vectors %llu to %zu, "
                        "or to others", (unsigned long long)said, stated.n, (unsigned long long)due, found->n);
     if (!same_gradients(&r->evidence->gradients.units, found))
@@ -193,7 +193,8 @@ static int check_gradients(struct audited *r, struct evidence *own, struct audit
                  ? 0
                  : err_set(&why, OL_EFORMAT, MODULE, "the statement's queryHash is %s…, the published vector's %s…",
                            audit_short(s->query_hash, x), audit_short(hash, y));
-    audit_take(r->subject, AUDIT_QUERY_HASH, rc, &why);
+    if (r->has_statement)
+        audit_take(r->subject, AUDIT_QUERY_HASH, rc, &why);
     rc = answer_set_gradients(r->policy, query, own, &why);
     if (!rc)
         rc = check_gradient_units(r, own, room, &why);
@@ -206,8 +207,8 @@ static int check_gradients(struct audited *r, struct evidence *own, struct audit
 
 static int gradients(struct audited *r, struct evidence *own, struct audit_room *room, struct err *e)
 {
-    if (!r->has_statement || r->statement.statement.kind != STATEMENT_GRADIENTS)
-        return OL_OK;
+    if (r->has_statement ? r->statement.statement.kind != STATEMENT_GRADIENTS : !r->evidence->has_gradients)
+        return OL_OK; /* before the statement is signed, the evidence alone says what it will be */
     if (!r->policy->document.has_gradients)
         audit_set(r->subject, AUDIT_GRADIENT_UNITS, AUDIT_DIFFERS, "kind 2 under a policy without gradients");
     else if (!r->evidence->has_gradients)

@@ -73,8 +73,9 @@ int audit_inputs_beacon(const struct audit_inputs *in, struct audit *a, const ch
     } else {
         rc = light_head(in->chain->light, LIGHT_LATEST, &head, e);
     }
-    if (!rc)
-        rc = check_later(in, a, &head, e);
+    if (rc)
+        return err_prefix(e, "the beacon");
+    rc = check_later(in, a, &head, e);
     if (!rc)
         memcpy(a->sample.beacon, head.hash, sizeof a->sample.beacon);
     return rc;

@@ -225,3 +225,34 @@ def test_a_changed_policy_is_refused(node):
     words = [*node.command(), "--policy", str(other), "--billing-state", str(node.state / "elsewhere")]
     done = subprocess.run(words, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1 and "spans.index" in done.stderr
+
+
+def test_an_audit_agrees(node, acme, said, tmp_path):
+    """What the node said of an answer, of one with two choices and of one with an echo, computed again by `openlora audit` from
+    bundles, evidence, policy, Datanet, model and adapter."""
+    echo = [{"role": "user", "content": f"Repeat this: {said}"}]
+    for i, more in enumerate(({}, {"n": 2, "temperature": 1, "seed": 1}, {"messages": echo}, {"stop": ["the", "a "]})):
+        receipt = node.ask(acme, attribution="full", **more)["usage"]["openlora"]["receipt_id"]
+        (tmp_path / f"evidence{i}.json").write_text(json.dumps(node.explained(acme, receipt)))
+        status, _, bundle = node.request("GET", f"/v1/receipts/{receipt}", headers=bearer(acme))
+        assert status == 200
+        (tmp_path / f"bundle{i}.json").write_bytes(bundle)
+    words = ["audit", *sorted(tmp_path.glob("bundle*")), "--evidence", *sorted(tmp_path.glob("evidence*")), "--policy", node.policy,
+             "--datanet", node.state / "datanet", "--model", node.model, "--adapter", node.adapters["pirate"], "--json"]
+    done = subprocess.run([node.build / "openlora", *map(str, words)], capture_output=True, text=True)
+    assert done.returncode == 3, done.stdout + done.stderr  # no statement: this node settles nothing
+    subjects = json.loads(done.stdout)["subjects"]
+    checks = [(c["check"], c["outcome"]) for s in subjects for c in s["checks"]]
+    assert {c for c, outcome in checks if outcome != "agreed"} == {"statement"}
+    assert {"index", "surprisal", "sources", "vectors", "datanets"} <= {c for c, _ in checks}
+    for check in ("bundle", "signature", "policy", "evidence", "answer", "spans", "span_root", "open_tokens"):
+        assert checks.count((check, "agreed")) == 4
+    assert ("query", "agreed") in checks and ("gradient_units", "agreed") in checks
+    # One token of an answer changed: the text is another, and so are the spans.
+    changed = json.loads((tmp_path / "evidence0.json").read_text())
+    changed["evidence"]["choices"][0]["ids"][3] += 1
+    (tmp_path / "evidence0.json").write_text(json.dumps(changed))
+    done = subprocess.run([node.build / "openlora", *map(str, words)], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert {"answer", "spans"} <= {c["check"] for s in json.loads(done.stdout)["subjects"] for c in s["checks"]
+                                   if c["outcome"] == "differs"}

@@ -311,7 +311,8 @@ static void open_all(struct flips *f, char **argv)
     f->kind = argv[5];
     f->number = argv[6][0] - '0';
     f->secp = secp_open(node_key);
-    CHECK(f->secp && mkdtemp(strcpy(f->scratch, "/tmp/audit_flips_XXXXXX")));
+    snprintf(f->scratch, sizeof f->scratch, "/tmp/audit_flips_XXXXXX");
+    CHECK(f->secp && mkdtemp(f->scratch));
     must(chain_file_load(argv[1], &f->chain, &failure));
     domains_make(f->chain.chain_id, chain_file_contract(&f->chain, "Settlement"), chain_file_contract(&f->chain, "Escrow"),
                  &f->domains);

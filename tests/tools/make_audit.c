@@ -4,8 +4,9 @@
  *   make_audit CHAIN POLICY MODEL ADAPTER OUT [ISA] < answers
  *
  * A line of input is an answer: {"batch":1…,"gradients":bool,"policy":bool,"unpaid":bool,"prompt":[ids],"answer":[ids]},
- * batches ascending; the last one, number 4, has one answer and is of another epoch. POLICY -: only prints the ids that a policy's document needs, and
- * the payer. Writes OUT/bodies/N.body.json and N.batch.json, OUT/evidence/SEQUENCE.json, OUT/bundles/SEQUENCE.json. */
+ * batches ascending; the last one, number 4, has one answer and is of another epoch. POLICY -: only prints the ids that a
+ * policy's document needs, and the payer. Writes OUT/bodies/N.body.json and N.batch.json, OUT/evidence/N.json and
+ * OUT/bundles/N.json. */
 #include "attribution/answer.h"
 #include "base/sha256.h"
 #include "chainlite/core/hex.h"
