@@ -189,10 +189,11 @@ static int read_roots(const json_t *data, struct training_record *r, struct err 
     return 0;
 }
 
-static int parse(const char *text, size_t n, struct training_record *r, struct err *e)
+int training_record_parse(const char *text, size_t n, struct training_record *r, struct err *e)
 {
     json_t *record;
     struct sha256 h;
+    *r = (struct training_record){0};
     int rc = json_text_read(text, n, RECORD_NAME, &record, e);
     if (rc)
         return rc;
@@ -208,6 +209,8 @@ static int parse(const char *text, size_t n, struct training_record *r, struct e
     if (!rc)
         rc = read_roots(json_object_get(record, "data"), r, e);
     json_decref(record);
+    if (rc)
+        training_record_deinit(r);
     return rc;
 }
 
@@ -223,13 +226,11 @@ int training_record_read(const char *folder, struct training_record *out, struct
         if (map.len > RECORD_MAX_BYTES)
             rc = err_set(e, OL_ELIMIT, MODULE, "%zu bytes; %d at most", map.len, RECORD_MAX_BYTES);
         else
-            rc = parse((const char *)map.data, map.len, out, e);
+            rc = training_record_parse((const char *)map.data, map.len, out, e);
         if (rc)
             err_prefix(e, "%s", path);
         file_map_deinit(&map);
     }
-    if (rc)
-        training_record_deinit(out);
     free(path);
     return rc;
 }

@@ -54,6 +54,9 @@ struct training_record {
 /* What the registry wants to know of folder/training.json. OL_ENOTFOUND: there is none. */
 int training_record_read(const char *folder, struct training_record *out, struct err *e)
     __attribute__((warn_unused_result));
+/* The same from the file's text. */
+int training_record_parse(const char *text, size_t n, struct training_record *out, struct err *e)
+    __attribute__((warn_unused_result));
 void training_record_deinit(struct training_record *r);
 
 #endif
