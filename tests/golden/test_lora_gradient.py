@@ -157,12 +157,25 @@ def run(build, models, only=""):
     return ran, failures
 
 
-def test_lora_gradient():
-    build = ROOT / "build"
-    models = build / "test-models"
+def made_models():
+    models = ROOT / "build/test-models"
     subprocess.run([sys.executable, pathlib.Path(__file__).with_name("make_models.py"), models], check=True)
-    ran, failures = run(build, models)
+    return models
+
+
+def test_lora_gradient():
+    ran, failures = run(ROOT / "build", made_models())
     assert ran and not failures
+
+
+def test_adapter_formats():
+    """A GGUF adapter and the PEFT directory that it was made of are the same parameters, on either form of the model."""
+    models = made_models()
+    adapter = models / "adapters/llama/r4-all"
+    answers = [dump(ROOT / "build", models / model, path, make_examples(512))
+               for model in ("llama", "llama.F32.gguf") for path in (adapter, adapter.with_suffix(".gguf"))]
+    for answer, gradients in answers[1:]:
+        assert answer["losses"] == answers[0][0]["losses"] and (gradients == answers[0][1]).all()
 
 
 def main():
