@@ -93,7 +93,7 @@ void generation_bill_token(struct generation_part *, const struct step_result *)
 void generation_bill_text(struct generation_part *);  /* the choice's text is about to become an event */
 void generation_bill_event(struct generation_part *); /* it is the end of g->event now */
 void generation_bill_sending(struct generation *); /* g->event is about to be sent */
-void generation_bill_finish(struct generation *);                         /* all parts have ended */
+void generation_bill_finish(struct generation *);                         /* all parts have ended: generation_settle.c */
 void generation_bill_close(struct generation *);
 
 #endif

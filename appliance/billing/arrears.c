@@ -9,8 +9,6 @@
 
 #define MODULE "billing"
 
-enum { MAX_ROW_BYTES = 64 << 10 };
-
 struct arrears {
     struct ledger *ledger; /* borrowed */
     pthread_mutex_t lock;
@@ -112,7 +110,7 @@ void arrears_wait(struct arrears *a, const uint8_t receipt_id[32])
 static bool read_row(struct arrears *a, struct arrear *x, struct err *e)
 {
     struct buf text;
-    buf_init(&text, MAX_ROW_BYTES);
+    buf_init(&text, LEDGER_MAX_VALUE_BYTES);
     int rc = ledger_get(a->ledger, LEDGER_ARREARS, x->receipt_id, &text, e);
     json_t *j = rc == 0 ? json_loadb(buf_str(&text), text.len, 0, NULL) : NULL;
     const char *key = json_string_value(json_object_get(j, "key"));
@@ -163,7 +161,7 @@ size_t arrears_count(struct arrears *a)
 bool arrears_hold(struct ledger *l, const uint8_t receipt_id[32])
 {
     struct buf text;
-    buf_init(&text, MAX_ROW_BYTES);
+    buf_init(&text, LEDGER_MAX_VALUE_BYTES);
     bool there = ledger_get(l, LEDGER_ARREARS, receipt_id, &text, NULL) == 0;
     buf_deinit(&text);
     return there;

@@ -1,10 +1,10 @@
+/* The lanes and their threads; chain_exchange.c speaks HTTP. */
 #include "billing/chain_client.h"
 
-#include "base/buf.h"
 #include "base/clock.h"
+#include "billing/chain_exchange.h"
 #include "chainlite/settle/crash_points.h"
 
-#include <curl/curl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -16,8 +16,6 @@
 enum {
     GROUP = 256,             /* items per POST */
     MAX_WAITING = 8192,      /* jobs of one lane */
-    MAX_ANSWER_BYTES = 16 << 20,
-    CONNECT_MS = 2000,
     FIRST_PAUSE_MS = 20,
     LONGEST_PAUSE_MS = 1000,
     QUERY_THREADS = 2,
@@ -52,63 +50,10 @@ struct chain_client {
         struct chain_client *client;
         struct lane *lane;
         pthread_t thread;
-        CURL *curl;
-        char error[CURL_ERROR_SIZE];
+        struct chain_exchange *exchange;
     } workers[THREADS];
     int n_workers;
 };
-
-/* ---- one exchange */
-
-static size_t on_bytes(char *bytes, size_t size, size_t n, void *user)
-{
-    buf_add(user, bytes, size * n);
-    return buf_failed(user) ? 0 : size * n;
-}
-
-static json_t *read_answer(const struct buf *text, bool bytes)
-{
-    return bytes ? json_stringn_nocheck(buf_str(text), text->len) : json_loadb(buf_str(text), text->len, 0, NULL);
-}
-
-/* 0 and *answer (owned; NULL for a body that is no JSON) with any status, or OL_EIO. bytes: see chain_query_bytes. */
-static int exchange(struct worker_of *w, const char *method, const char *path, const char *body, bool bytes,
-                    int *status, json_t **answer, struct err *e)
-{
-    struct buf url, text;
-    long code = 0;
-    buf_init(&url, 4096);
-    buf_printf(&url, "http://chainlited%s", path);
-    buf_init(&text, MAX_ANSWER_BYTES);
-    struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
-    headers = curl_slist_append(headers, "Expect:"); /* a pause for leave to send is a pause for nothing here */
-    curl_easy_reset(w->curl);
-    curl_easy_setopt(w->curl, CURLOPT_UNIX_SOCKET_PATH, w->client->config.socket);
-    curl_easy_setopt(w->curl, CURLOPT_URL, buf_str(&url));
-    curl_easy_setopt(w->curl, CURLOPT_PROXY, "");
-    curl_easy_setopt(w->curl, CURLOPT_CUSTOMREQUEST, method);
-    curl_easy_setopt(w->curl, CURLOPT_HTTPHEADER, headers);
-    curl_easy_setopt(w->curl, CURLOPT_ERRORBUFFER, w->error);
-    curl_easy_setopt(w->curl, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
-    curl_easy_setopt(w->curl, CURLOPT_TIMEOUT_MS, (long)w->client->config.timeout_ms);
-    curl_easy_setopt(w->curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(w->curl, CURLOPT_WRITEFUNCTION, on_bytes);
-    curl_easy_setopt(w->curl, CURLOPT_WRITEDATA, &text);
-    if (body)
-        curl_easy_setopt(w->curl, CURLOPT_POSTFIELDS, body);
-    w->error[0] = 0;
-    CURLcode rc = buf_failed(&url) ? CURLE_OUT_OF_MEMORY : curl_easy_perform(w->curl);
-    curl_easy_getinfo(w->curl, CURLINFO_RESPONSE_CODE, &code);
-    curl_slist_free_all(headers);
-    *status = (int)code;
-    *answer = rc == CURLE_OK ? read_answer(&text, bytes && code == 200) : NULL;
-    buf_deinit(&url);
-    buf_deinit(&text);
-    if (rc != CURLE_OK)
-        return err_set(e, OL_EIO, MODULE, "chainlited does not answer on %.80s: %.80s", w->client->config.socket,
-                       w->error[0] ? w->error : curl_easy_strerror(rc));
-    return 0;
-}
 
 static bool stopping(struct chain_client *c)
 {
@@ -131,7 +76,7 @@ static int post(struct worker_of *w, const struct lane *l, const char *body, int
 {
     const int64_t end = clock_mono_ns() + (int64_t)w->client->config.record_s * 1000000000;
     for (int ms = FIRST_PAUSE_MS;; ms = ms * 2 < LONGEST_PAUSE_MS ? ms * 2 : LONGEST_PAUSE_MS) {
-        int rc = exchange(w, "POST", l->path, body, false, status, answer, e);
+        int rc = chain_exchange(w->exchange, "POST", l->path, body, false, status, answer, e);
         if ((rc == 0 && *status < 500) || l->kind == RESERVE)
             return rc;
         if (clock_mono_ns() >= end || stopping(w->client))
@@ -230,7 +175,7 @@ static void run_query(struct worker_of *w, struct job *j)
     struct err e = {0};
     json_t *answer = NULL;
     int status = 0;
-    int rc = exchange(w, j->method, j->path, NULL, j->bytes, &status, &answer, &e);
+    int rc = chain_exchange(w->exchange, j->method, j->path, NULL, j->bytes, &status, &answer, &e);
     finish(j, rc, status, answer, &e);
     json_decref(answer);
 }
@@ -367,9 +312,9 @@ int chain_client_open(const struct chain_config *config, struct chain_client **o
     pthread_cond_init(&c->work, NULL);
     for (int i = 0; i < THREADS; i++) {
         struct worker_of *w = &c->workers[i];
-        *w = (struct worker_of){.client = c, .lane = &c->lanes[lane_of[i]], .curl = curl_easy_init()};
-        if (!w->curl || pthread_create(&w->thread, NULL, worker_main, w) != 0) {
-            curl_easy_cleanup(w->curl);
+        *w = (struct worker_of){.client = c, .lane = &c->lanes[lane_of[i]], .exchange = chain_exchange_open(config->socket, c->config.timeout_ms)};
+        if (!w->exchange || pthread_create(&w->thread, NULL, worker_main, w) != 0) {
+            chain_exchange_close(w->exchange);
             chain_client_close(c);
             return err_set(e, OL_ENOMEM, MODULE, "no memory for chainlited's client");
         }
@@ -389,7 +334,7 @@ void chain_client_stop(struct chain_client *c)
     pthread_mutex_unlock(&c->lock);
     for (int i = 0; i < c->n_workers; i++) {
         pthread_join(c->workers[i].thread, NULL);
-        curl_easy_cleanup(c->workers[i].curl);
+        chain_exchange_close(c->workers[i].exchange);
     }
     c->n_workers = 0;
 }

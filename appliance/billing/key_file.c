@@ -1,6 +1,7 @@
 /* Changing the file of keys: one writer at a time, and readers see the old list or the new one. */
 #include "billing/keys.h"
 
+#include "base/file_replace.h"
 #include "base/sha256.h"
 #include "chainlite/core/hex.h"
 
@@ -12,7 +13,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -49,52 +49,15 @@ static char *list_text(const struct key_list *l)
     return text;
 }
 
-static bool write_whole(int fd, const char *text, size_t n)
-{
-    while (n > 0) {
-        ssize_t k = write(fd, text, n);
-        if (k < 0 && errno == EINTR)
-            continue;
-        if (k <= 0)
-            return false;
-        text += k;
-        n -= (size_t)k;
-    }
-    return true;
-}
-
-static void sync_folder(const char *path)
-{
-    char folder[PATH_MAX];
-    const char *slash = strrchr(path, '/');
-    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return;
-    (void)fsync(fd);
-    close(fd);
-}
-
+/* The draft that becomes the file is made with mode 0600. */
 static int replace(const char *path, const struct key_list *l, struct err *e)
 {
-    char draft[PATH_MAX];
     char *text = list_text(l);
     if (!text)
         return err_set(e, OL_ENOMEM, MODULE, "no memory for the keys");
-    int n = snprintf(draft, sizeof draft, "%s.tmp", path);
-    int fd = n > 0 && (size_t)n < sizeof draft ? open(draft, O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0600) : -1;
-    bool ok = fd >= 0 && fchmod(fd, 0600) == 0 && write_whole(fd, text, strlen(text)) && write_whole(fd, "\n", 1) &&
-              fsync(fd) == 0;
+    int rc = file_replace(path, text, strlen(text), e);
     free(text);
-    int why = errno;
-    if (fd >= 0)
-        close(fd);
-    if (!ok || rename(draft, path) != 0) {
-        errno = ok ? errno : why;
-        return failed("writing", path, e);
-    }
-    sync_folder(path);
-    return 0;
+    return rc;
 }
 
 static int make_token(struct key *k, char token[TOKEN_BYTES], struct err *e)

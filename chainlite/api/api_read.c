@@ -14,35 +14,38 @@ enum { ANSWER_MAX_BYTES = 16 << 20, MAX_BODY_BYTES = 256 << 20, MAX_DEAD = 1000,
 
 /* ---- status */
 
-struct counts {
+struct figures { /* receipts by state */
+    struct recorder_status recorder; /* with what is reserved */
+    uint64_t recorded;               /* in no batch of this epoch yet */
     uint64_t batched, unsafe, safe, anchored, dead;
 };
 
 static int count_batch(void *user, const struct outbox_batch *b)
 {
-    struct counts *c = user;
-    uint64_t *to = b->state <= BATCH_SUBMITTED  ? &c->batched
-                   : b->state == BATCH_UNSAFE   ? &c->unsafe
-                   : b->state == BATCH_SAFE     ? &c->safe
-                   : b->state == BATCH_ANCHORED ? &c->anchored
-                                                : &c->dead;
+    struct figures *f = user;
+    uint64_t *to = b->state <= BATCH_SUBMITTED  ? &f->batched
+                   : b->state == BATCH_UNSAFE   ? &f->unsafe
+                   : b->state == BATCH_SAFE     ? &f->safe
+                   : b->state == BATCH_ANCHORED ? &f->anchored
+                                                : &f->dead;
     *to += b->batch.count;
     return 0;
 }
 
-/* Receipts by state: what batches hold, and what no batch of this epoch holds yet. */
-static int count(struct api *a, const struct recorder_status *s, struct counts *c, uint64_t *recorded, struct err *e)
+static int read_figures(struct api *a, struct figures *f, struct err *e)
 {
     struct outbox_batch last;
     uint64_t number, covered = 0;
-    int rc = outbox_batches(a->outbox, 1, UINT64_MAX, count_batch, c, e);
+    *f = (struct figures){0};
+    recorder_status(a->recorder, &f->recorder);
+    int rc = outbox_batches(a->outbox, 1, UINT64_MAX, count_batch, f, e);
     if (rc == 0)
         rc = outbox_batch_last(a->outbox, &number, e);
     if (rc == 0 && number > 0)
         rc = outbox_batch(a->outbox, number, &last, e);
-    if (rc == 0 && number > 0 && last.batch.epoch == s->epoch)
+    if (rc == 0 && number > 0 && last.batch.epoch == f->recorder.epoch)
         covered = last.batch.first_sequence + last.batch.count - 1;
-    *recorded = s->next_sequence - 1 - covered;
+    f->recorded = f->recorder.next_sequence - 1 - covered;
     return rc;
 }
 
@@ -58,13 +61,10 @@ static void put_lane(struct buf *b, json_t *lane)
 void api_get_status(void *app, struct http_request *r)
 {
     struct api *a = app;
-    struct recorder_status s;
-    struct counts c = {0};
-    uint64_t recorded = 0;
+    struct figures f;
     struct err e = {0};
     struct buf b;
-    recorder_status(a->recorder, &s);
-    if (count(a, &s, &c, &recorded, &e) != 0) {
+    if (read_figures(a, &f, &e) != 0) {
         api_failed(r, &e);
         return;
     }
@@ -83,7 +83,8 @@ void api_get_status(void *app, struct http_request *r)
     buf_printf(&b, "],\"epoch\":%" PRIu64 ",\"next_sequence\":%" PRIu64 ",\"receipts\":{\"reserved\":%zu,\"recorded\":%" PRIu64
                ",\"batched\":%" PRIu64 ",\"unsafe\":%" PRIu64 ",\"safe\":%" PRIu64 ",\"anchored\":%" PRIu64 ",\"dead\":%" PRIu64
                "},\"disk_full\":",
-               s.epoch, s.next_sequence, s.open_reservations, recorded, c.batched, c.unsafe, c.safe, c.anchored, c.dead);
+               f.recorder.epoch, f.recorder.next_sequence, f.recorder.open_reservations, f.recorded, f.batched, f.unsafe,
+               f.safe, f.anchored, f.dead);
     if (outbox_room(a->outbox, &e) != 0)
         put_text(&b, e.message);
     else
@@ -196,17 +197,14 @@ static int put_dead(void *user, const struct outbox_dead *d)
 void api_get_pending(void *app, struct http_request *r)
 {
     struct api *a = app;
-    struct recorder_status s;
-    struct counts c = {0};
-    uint64_t recorded = 0;
+    struct figures f;
     struct err e = {0};
     struct buf b;
     struct array dead = {&b, 0, MAX_DEAD};
-    recorder_status(a->recorder, &s);
     buf_init(&b, ANSWER_MAX_BYTES);
-    int rc = count(a, &s, &c, &recorded, &e);
+    int rc = read_figures(a, &f, &e);
     buf_printf(&b, "{\"reserved\":%zu,\"recorded\":%" PRIu64 ",\"batched\":%" PRIu64 ",\"unsafe\":%" PRIu64 ",\"dead\":[",
-               s.open_reservations, recorded, c.batched, c.unsafe);
+               f.recorder.open_reservations, f.recorded, f.batched, f.unsafe);
     if (rc == 0)
         rc = outbox_deads(a->outbox, put_dead, &dead, &e);
     if (rc < 0) {
