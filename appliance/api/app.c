@@ -1,3 +1,8 @@
+/* The life of openlorad, and the table of routes.
+ *
+ * The order of opening is that of failing cheaply: a busy port is known before the model is read, and nobody is answered
+ * before app_start. Closing goes the other way, with one rule: what can wake a connection (worker, billing) is stopped
+ * before the server goes, and freed after the engine, whose last callbacks may still use it. */
 #include "api/app.h"
 
 #include "api/app_adapters.h"

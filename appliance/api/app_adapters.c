@@ -1,3 +1,5 @@
+/* Adapters of the configuration: where they may come from, and those that are registered at the start. They are read at
+ * their first use, so that a broken file costs its own requests and not the start. */
 #include "api/app_adapters.h"
 
 #include "base/log.h"

@@ -1,3 +1,5 @@
+/* Who is asking. A voucher goes before a key, because it is bound to this very body; a key that is sent and is nobody's is
+ * an error, never "no key", or a revoked key would be served as anonymous. */
 #include "api/auth.h"
 
 #include "api/errors.h"

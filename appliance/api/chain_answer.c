@@ -1,3 +1,5 @@
+/* A request whose answer comes from chainlited, in one question or several: the connection sleeps on a stream meanwhile.
+ * Two hold the answer, the request and the question under way; the later of them frees it. */
 #include "api/chain_answer.h"
 
 #include "api/auth.h"

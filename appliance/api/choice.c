@@ -1,3 +1,5 @@
+/* One choice of an answer: bytes of tokens become text, stop strings are held back, what is ready goes into an event. A
+ * token may end within a character, so text comes later than tokens. */
 #include "api/choice.h"
 
 enum { MAX_TEXT_BYTES = 64 << 20, MAX_PIECE_BYTES = 1 << 20 };

@@ -1,3 +1,4 @@
+/* The configuration's values, as config_table.c lists them: parsing one, checking its range, putting it in its place. */
 #include "api/config.h"
 
 #include "api/config_table.h"

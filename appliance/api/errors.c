@@ -1,3 +1,5 @@
+/* Errors as OpenAI's clients expect them: status, type, code and the parameter's name. Messages may quote what the client
+ * sent, so they are cut and escaped. */
 #include "api/errors.h"
 
 #include "api/json_text.h"

@@ -1,3 +1,6 @@
+/* JSON of answers: whole ones, and the events of a stream. Written by hand into a buffer, since an event is made per token
+ * and a tree for each would cost more than the text. The end of a billed answer comes in two halves around
+ * usage.openlora, which is known only with the receipt. */
 #include "api/format.h"
 
 #include "api/json_text.h"

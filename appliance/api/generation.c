@@ -1,3 +1,7 @@
+/* A request for answers, from its parameters to the engine: one part per choice, all with one adapter version and tenant.
+ *
+ * Its lock is taken by three kinds of threads: the server's, the engine's and chainlited's client's. Nobody calls the
+ * server or the engine with it held where they may call back with a lock of their own. */
 #include "api/generation_internal.h"
 
 #include "base/clock.h"

@@ -1,3 +1,4 @@
+/* JSON texts, byte by byte: what is not UTF-8 becomes U+FFFD, since a model may end within a character. */
 #include "api/json_text.h"
 
 #include "api/errors.h"

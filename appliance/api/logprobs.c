@@ -1,3 +1,4 @@
+/* logprobs in both of OpenAI's shapes. Tokens are shown as text and as bytes: a token may be half a character. */
 #include "api/logprobs.h"
 
 #include "api/json_text.h"

@@ -1,3 +1,5 @@
+/* A chat's messages as the model's template wants them: roles it knows, content as one text. What a template could not
+ * show (images, other keys) is refused by name rather than dropped. */
 #include "api/messages.h"
 
 #include <stdio.h>

@@ -1,3 +1,6 @@
+/* Request parameters against one table: a row says on which routes there is one, its type and range, and where it goes.
+ * What is not in the table is an error that names it: a parameter that is silently ignored changes an answer that somebody
+ * pays for. */
 #include "api/params.h"
 
 #include <errno.h>

@@ -1,3 +1,5 @@
+/* The kept answer of an Idempotency-Key: at once if its receipt is known, else once chainlited has told it. Byte for byte
+ * what the first answer was, so it does not matter which of the two a client lost. */
 #include "api/replay.h"
 
 #include "api/auth.h"

@@ -1,3 +1,4 @@
+/* What both completion routes have in common before their parameters: who pays, JSON, the model's name, text to ids. */
 #include "api/request_body.h"
 
 #include "api/auth.h"

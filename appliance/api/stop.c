@@ -1,3 +1,5 @@
+/* Stop strings in a stream. Text that may be the beginning of one is held back, so that no part of a stop string is ever
+ * sent; the longest that has to be held is one byte shorter than the longest stop string. */
 #include "api/stop.h"
 
 #include <stdlib.h>

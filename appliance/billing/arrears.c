@@ -1,3 +1,5 @@
+/* The list in memory says what is to be handed in; the rows on disk are what counts. A row may be there without an entry
+ * (its record is under way: if that never ends, the next start finds it), never an entry without its row. */
 #include "billing/arrears.h"
 
 #include "base/log.h"

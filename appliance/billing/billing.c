@@ -1,3 +1,5 @@
+/* The parts of billing and their order: the ledger before what stands on it, the client of chainlited before the keeper,
+ * which asks it. */
 #include "billing/billing.h"
 
 #include "billing/bill.h"

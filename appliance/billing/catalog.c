@@ -1,3 +1,4 @@
+/* A catalog by reference: bills that are open go on with the rows they were quoted by while a newer one serves others. */
 #include "billing/catalog.h"
 
 #include "chainlite/core/hex.h"

@@ -312,7 +312,8 @@ int chain_client_open(const struct chain_config *config, struct chain_client **o
     pthread_cond_init(&c->work, NULL);
     for (int i = 0; i < THREADS; i++) {
         struct worker_of *w = &c->workers[i];
-        *w = (struct worker_of){.client = c, .lane = &c->lanes[lane_of[i]], .exchange = chain_exchange_open(config->socket, c->config.timeout_ms)};
+        *w = (struct worker_of){.client = c, .lane = &c->lanes[lane_of[i]],
+                                .exchange = chain_exchange_open(config->socket, c->config.timeout_ms)};
         if (!w->exchange || pthread_create(&w->thread, NULL, worker_main, w) != 0) {
             chain_exchange_close(w->exchange);
             chain_client_close(c);

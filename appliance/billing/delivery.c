@@ -1,3 +1,5 @@
+/* Delivered is what the socket took, and a socket takes bytes, not tokens: so each event leaves a mark at the byte where it
+ * ends, and an event counts once the last of its bytes is taken. Marks are a ring in the order of the stream. */
 #include "billing/delivery.h"
 
 #include <stdlib.h>

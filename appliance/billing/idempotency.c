@@ -1,3 +1,5 @@
+/* The order that makes a repeated request safe: a ticket is taken first and the ledger read then, so of two requests with
+ * one key that come together the later sees either the ticket or the answer. */
 #include "billing/idempotency.h"
 
 #include "chainlite/json/values.h"

@@ -1,3 +1,5 @@
+/* One question at a time, and each answer is waited for: a chainlited that hangs delays only this thread. What others ask
+ * (catalog, health) is answered from what it said last. */
 #include "billing/keeper.h"
 
 #include "base/log.h"

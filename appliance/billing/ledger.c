@@ -1,3 +1,5 @@
+/* RocksDB with one key space for all tables. Expiry is an index of its own beside the rows, by time, so that a sweep reads
+ * only what it removes. */
 #include "billing/ledger.h"
 
 #include <errno.h>

@@ -1,3 +1,5 @@
+/* Headers of payment, both directions. Nothing here knows a node or a request: who calls compares what is said with what
+ * is so, and a header that is malformed never gets further. */
 #include "billing/payment.h"
 
 #include "chainlite/json/values.h"

@@ -1,3 +1,5 @@
+/* Sums of keys. A sum is raised in the write that holds the answer's salts, before the receipt is asked for: a crash between
+ * the two leaves it too high, which costs a key's limit a little and the node nothing. */
 #include "billing/spend.h"
 
 #include <jansson.h>

@@ -1,3 +1,5 @@
+/* What joins the lane to the recorder's catalog and to the API. Rows are copied out under the catalog's lock, because a
+ * reload may replace it at any moment. */
 #include "chainlite/api/lane_hooks.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* chainlited's settings: one table for INI file, flags and --help. */
 #include "chainlite/api/options.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* Bytes of any length are written in chunks of the stack: a batch's body has megabytes of them. */
 #include "chainlite/json/values.h"
 
 #include "base/err.h"
