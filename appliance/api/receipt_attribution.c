@@ -16,6 +16,7 @@
 
 struct asked { /* about one receipt */
     bool has_evidence, wants_evidence;
+    bool waits; /* for gradients; looked at before the evidence, which has them when it waits no more */
     struct evidence evidence;
 };
 
@@ -35,6 +36,15 @@ static bool load_evidence(struct app *app, const uint8_t id[32], struct evidence
                  evidence_parse(buf_str(&text), text.len, out, NULL) == 0;
     buf_deinit(&text);
     return there;
+}
+
+static bool gradients_wait(struct app *app, const uint8_t id[32])
+{
+    struct buf nothing;
+    buf_init(&nothing, 1);
+    bool waits = ledger_get(app->billing->ledger, LEDGER_OPEN, id, &nothing, NULL) == 0;
+    buf_deinit(&nothing);
+    return waits;
 }
 
 /* The receipt's data part, from the bundle's parts. */
@@ -76,13 +86,9 @@ static json_t *evidence_json(const struct evidence *v)
 }
 
 /* Of this answer's own gradients. */
-static const char *gradients_state(const struct app *app, const struct asked *q)
+static const char *gradients_state(const struct asked *q)
 {
-    struct buf nothing;
-    buf_init(&nothing, 1);
-    bool waits = ledger_get(app->billing->ledger, LEDGER_OPEN, q->evidence.receipt_id, &nothing, NULL) == 0;
-    buf_deinit(&nothing);
-    return q->evidence.has_gradients ? "computed" : waits ? "waiting" : "none";
+    return q->evidence.has_gradients ? "computed" : q->waits ? "waiting" : "none";
 }
 
 static int give_attribution(struct chain_answer *a, const json_t *bundle, struct refusal *r)
@@ -111,7 +117,7 @@ static int give_attribution(struct chain_answer *a, const json_t *bundle, struct
         json_object_update(out, explained);
         json_decref(explained);
         free(shares);
-        json_object_set_new(out, "gradients", json_string(gradients_state(app, q)));
+        json_object_set_new(out, "gradients", json_string(gradients_state(q)));
         if (q->wants_evidence)
             json_object_set_new(out, "evidence", evidence_json(&q->evidence));
     }
@@ -131,6 +137,7 @@ void receipts_attribution(struct app *app, struct http_request *r, const uint8_t
         return;
     }
     q->wants_evidence = evidence && strcmp(evidence, "true") == 0;
+    q->waits = gradients_wait(app, id);
     q->has_evidence = load_evidence(app, id, &q->evidence);
     hex_encode(id, 32, hex);
     snprintf(path, sizeof path, "/v1/receipts/0x%s", hex);

@@ -133,7 +133,7 @@ def test_the_answer_is_explained(node, acme, said):
     evidence = body["evidence"]
     assert evidence["receipt_id"] == receipt and proof_of(node, receipt)["span_root"] == span_root(evidence["spans"])
     if evidence["open_tokens"]:
-        assert body["gradients"] == "computed"
+        assert body["gradients"] == "computed", node.log()
         units = sum(n for _, n in evidence["gradients"]["units"])
         total = sum(len(c["ids"]) for c in evidence["choices"])
         assert 0 <= units <= UNITS * evidence["open_tokens"] // total
