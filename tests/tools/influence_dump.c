@@ -154,7 +154,15 @@ static int query(const char *model_path, const char *adapter, const char *vector
             return fail_with(&e);
     for (uint32_t i = 0; i < v.sketch.dimensions; i++)
         printf("%d\n", out[i]);
-    return 0; /* memory goes with the process */
+    for (size_t i = 0; i < n && i < MOST; i++) {
+        free((void *)(uintptr_t)choices[i].prompt);
+        free((void *)(uintptr_t)choices[i].answer);
+        free((void *)(uintptr_t)choices[i].open);
+    }
+    vectors_close(&v);
+    lora_model_close(model);
+    model_file_close(file);
+    return 0;
 }
 
 int main(int argc, char **argv)
