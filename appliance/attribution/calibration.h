@@ -1,5 +1,5 @@
 /* What calibration finds for one adapter version (docs/attribution.md §7): figures of the rule, and how often it pays
- * for answers that owe nothing to the data. In calibration.json of the policy's folder, which policy.json is made from. */
+ * for answers that owe nothing to the data. In calibration.json of the policy's folder; policy.json is made from it. */
 #ifndef OPENLORA_ATTRIBUTION_CALIBRATION_H
 #define OPENLORA_ATTRIBUTION_CALIBRATION_H
 

@@ -58,8 +58,8 @@ void vectors_close(struct vectors *); /* also after a failed open; zeroes */
 int vectors_quantize(const double *u, size_t n, int16_t *out, int32_t *exponent, struct err *)
     __attribute__((warn_unused_result));
 
-/* v̂ of an answer's sketched gradient: divided by its norm, times 2^QUERY_EXPONENT, ±VECTOR_LIMIT at most. OL_EINVAL: zero
- * or not finite. */
+/* v̂ of an answer's sketched gradient: divided by its norm, times 2^QUERY_EXPONENT, ±VECTOR_LIMIT at most. OL_EINVAL:
+ * zero or not finite. */
 int query_quantize(const double *v, size_t n, int16_t *out, struct err *) __attribute__((warn_unused_result));
 /* queryHash: keccak256 of v̂ as little-endian int16. */
 void query_hash(const int16_t *query, size_t n, uint8_t out[HASH_BYTES]);

@@ -326,7 +326,7 @@ int command_attribution_calibrate(const struct command *command, int argc, char 
                                .tokens = 64, .max_tokens = LORA_DEFAULT_ROWS};
     const struct option options[] = {
         REQUIRED("model", &a.model, "PATH", "GGUF file or safetensors directory of the base model"),
-        TEXT("adapter", &a.adapter, "PATH", "the adapter, byte for byte as it is served; none: of the base model, by spans"),
+        TEXT("adapter", &a.adapter, "PATH", "the adapter as it is served; none: spans of the base model"),
         REQUIRED("out", &a.folder, "DIR",
                  "the policy's folder: its index and vectors are read, " POLICY_CALIBRATION_FILE " is written"),
         TEXT("prompts", &a.prompts, "FILE", "prompts that users send to this adapter, not in its data; one a line"),
