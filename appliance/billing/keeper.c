@@ -16,17 +16,6 @@
 
 enum { FIRST_MS = 250, ROUND_MS = 1000, CATALOG_MS = 3000, SWEEP_MS = 60000, SWEEP_ROWS = 1000, ORPHANS_PER_PAGE = 500 };
 
-const char *const billing_refusals[] = {"chainlited_away", "disk_full",      "chain_stale",     "epoch_closed",
-                                        "clock_skew",      "prices_missing", "receipts_waiting"};
-const int n_billing_refusals = sizeof billing_refusals / sizeof *billing_refusals;
-
-/* What chainlited last said of itself. */
-struct readiness {
-    const char *refusal; /* one of billing_refusals, or NULL */
-    char message[ERR_MESSAGE_BYTES];
-    int64_t missing_prices, gas_pays_batches; /* −1: not known */
-};
-
 struct keeper {
     struct billing *billing;
     pthread_t thread;
@@ -91,28 +80,6 @@ static void on_catalog(void *user, int rc, int status, const json_t *answer, con
     pthread_mutex_unlock(&k->lock);
 }
 
-static int64_t number_or(const json_t *j, int64_t otherwise)
-{
-    return json_is_integer(j) && json_integer_value(j) >= 0 ? json_integer_value(j) : otherwise;
-}
-
-/* A code of chainlited's that this build has no name for counts as chain_stale. */
-static void read_readiness(const json_t *answer, struct readiness *out)
-{
-    const json_t *refusal = json_object_get(answer, "refusal"), *lane = json_object_get(answer, "lane");
-    const char *code = json_string_value(json_object_get(refusal, "code"));
-    const char *message = json_string_value(json_object_get(refusal, "message"));
-    *out = (struct readiness){.missing_prices = number_or(json_object_get(lane, "missing_prices"), -1),
-                              .gas_pays_batches = number_or(json_object_get(lane, "gas_pays_batches"), -1)};
-    if (!json_is_object(refusal))
-        return;
-    out->refusal = "chain_stale";
-    for (int i = 0; code && i < n_billing_refusals; i++)
-        if (strcmp(code, billing_refusals[i]) == 0)
-            out->refusal = billing_refusals[i];
-    snprintf(out->message, sizeof out->message, "%s", message ? message : "chainlited does not say why");
-}
-
 static void on_readiness(void *user, int rc, int status, const json_t *answer, const struct err *why)
 {
     struct keeper *k = user;
@@ -120,7 +87,7 @@ static void on_readiness(void *user, int rc, int status, const json_t *answer, c
     struct err e = {0};
     rc = check(rc, status, why, "readiness", &e);
     if (rc == 0)
-        read_readiness(answer, &now);
+        readiness_read(answer, &now);
     pthread_mutex_lock(&k->lock);
     if (rc == 0) {
         if (now.refusal && now.refusal != k->ready.refusal)
@@ -285,7 +252,7 @@ int keeper_open(struct billing *b, struct keeper **out, struct err *e)
         return err_set(e, OL_ENOMEM, MODULE, "no memory for billing");
     k->billing = b;
     k->reachable = true; /* so that the first failure is said */
-    k->ready = (struct readiness){.missing_prices = -1, .gas_pays_batches = -1};
+    k->ready = READINESS_UNKNOWN;
     pthread_mutex_init(&k->lock, NULL);
     pthread_cond_init(&k->changed, NULL);
     err_set(&k->why, OL_EIO, MODULE, "chainlited was not asked yet");
@@ -339,37 +306,12 @@ bool keeper_reachable(struct keeper *k, struct err *why)
     return reachable;
 }
 
-static int64_t own_prices(const struct catalog *c)
-{
-    const struct catalogued_price *p = c->served.rows.prices.at;
-    int64_t n = 0;
-    for (size_t i = 0; i < c->served.rows.prices.n; i++)
-        n += memcmp(p[i].row.node, c->served.node, ADDRESS_BYTES) == 0;
-    return n;
-}
-
-static void refuse_all(struct billing_health *h, const char *refusal, const char *message)
-{
-    h->refusal = refusal;
-    snprintf(h->message, sizeof h->message, "%s", message);
-}
-
 void keeper_health(struct keeper *k, struct billing_health *h)
 {
+    const struct billing *b = k->billing;
+    const size_t waiting = arrears_count(b->arrears);
     pthread_mutex_lock(&k->lock);
-    *h = (struct billing_health){.prices = k->catalog ? own_prices(k->catalog) : -1,
-                                 .missing_prices = k->ready.missing_prices,
-                                 .gas_pays_batches = k->ready.gas_pays_batches};
-    if (!k->reachable || !k->catalog)
-        refuse_all(h, "chainlited_away", k->why.message);
-    else if (k->ready.refusal)
-        refuse_all(h, k->ready.refusal, k->ready.message);
-    else if (h->prices == 0)
-        refuse_all(h, "prices_missing", "the catalog has no price of this node; openlora chain register makes one");
-    else if (h->missing_prices >= h->prices)
-        refuse_all(h, "prices_missing", "no price of this node is registered on the chain yet");
+    billing_health_of(k->catalog, &k->ready, k->reachable && k->catalog ? NULL : k->why.message, waiting,
+                      (size_t)b->config.max_arrears, h);
     pthread_mutex_unlock(&k->lock);
-    h->receipts_waiting = arrears_count(k->billing->arrears);
-    if (!h->refusal && h->receipts_waiting >= (size_t)k->billing->config.max_arrears)
-        refuse_all(h, "receipts_waiting", "too many receipts of delivered answers wait to be signed");
 }

@@ -403,6 +403,53 @@ START_TEST(test_prices)
 }
 END_TEST
 
+/* Each reason for which nothing paid is served, the first that holds; and what only warns. */
+START_TEST(test_health)
+{
+    static const struct {
+        const char *answer, *refusal;
+        bool away, priced, full;
+    } cases[] = {
+        {"{\"refusal\":null,\"lane\":null}", NULL, false, true, false},
+        {"{\"refusal\":null,\"lane\":null}", "chainlited_away", true, true, true},
+        {"{\"refusal\":{\"code\":\"epoch_closed\",\"message\":\"m\"},\"lane\":null}", "epoch_closed", false, true, true},
+        {"{\"refusal\":{\"code\":\"chain_stale\",\"message\":\"m\"}}", "chain_stale", false, true, false},
+        {"{\"refusal\":{\"code\":\"disk_full\",\"message\":\"m\"}}", "disk_full", false, true, false},
+        {"{\"refusal\":{\"code\":\"clock_skew\",\"message\":\"m\"}}", "clock_skew", false, false, false},
+        {"{\"refusal\":{\"code\":\"of a later version\"}}", "chain_stale", false, true, false},
+        {"{\"refusal\":null,\"lane\":null}", "prices_missing", false, false, false},
+        {"{\"refusal\":null,\"lane\":{\"missing_prices\":1}}", "prices_missing", false, true, false},
+        {"{\"refusal\":null,\"lane\":{\"missing_prices\":0,\"gas_pays_batches\":0}}", NULL, false, true, false},
+        {"{\"refusal\":null,\"lane\":{\"missing_prices\":0,\"gas_pays_batches\":null}}", "receipts_waiting", false, true, true},
+    };
+    struct catalog c = {0};
+    add_price(&c.served.rows, 0x22, TIER_DEFAULT, 1, 1); /* another node's */
+    add_price(&c.served.rows, 0x00, TIER_DEFAULT, 1, 1); /* ours */
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        json_t *j = json_loads(cases[i].answer, 0, NULL);
+        struct readiness ready;
+        struct billing_health h;
+        ck_assert_ptr_nonnull(j);
+        readiness_read(j, &ready);
+        memset(c.served.node, cases[i].priced ? 0 : 0x33, sizeof c.served.node);
+        billing_health_of(&c, &ready, cases[i].away ? "gone" : NULL, 5, cases[i].full ? 5 : 6, &h);
+        ck_assert_msg(cases[i].refusal ? h.refusal && strcmp(h.refusal, cases[i].refusal) == 0 : !h.refusal, "%zu: %s", i,
+                      h.refusal ? h.refusal : "none");
+        ck_assert(!h.refusal || h.message[0]);
+        bool named = !h.refusal;
+        for (int k = 0; k < n_billing_refusals; k++)
+            named |= h.refusal && strcmp(h.refusal, billing_refusals[k]) == 0;
+        ck_assert(named);
+        json_decref(j);
+    }
+    struct billing_health h;
+    billing_health_of(NULL, &READINESS_UNKNOWN, "never there", 0, 1, &h);
+    ck_assert_str_eq(h.refusal, "chainlited_away");
+    ck_assert_int_eq(h.prices, -1);
+    chain_catalog_deinit(&c.served.rows);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("billing");
@@ -418,6 +465,7 @@ int main(void)
     tcase_add_test(t, test_spend);
     tcase_add_test(t, test_idempotency);
     tcase_add_test(t, test_prices);
+    tcase_add_test(t, test_health);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);
