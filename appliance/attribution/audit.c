@@ -339,9 +339,12 @@ void audit_deinit(struct audit *a)
     for (size_t i = 0; i < a->n_bodies; i++) {
         schema_free(&body_schema, &a->bodies[i].body);
         free(a->bodies[i].postings);
+        free(a->bodies[i].path);
     }
-    for (size_t i = 0; i < a->n_bundles; i++)
+    for (size_t i = 0; i < a->n_bundles; i++) {
         schema_free(&bundle_schema, &a->bundles[i].bundle);
+        free(a->bundles[i].path);
+    }
     for (size_t i = 0; i < a->n_evidence; i++)
         evidence_deinit(&a->evidence[i]);
     for (size_t i = 0; i < a->n_policies; i++)

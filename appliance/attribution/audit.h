@@ -76,7 +76,7 @@ enum audit_outcome audit_verdict(const struct audit_subject *);
 /* ---- what is audited; everything is borrowed while an audit runs */
 
 struct audit_body {
-    const char *path;
+    char *path; /* owned */
     struct body body;
     uint8_t hash[SHA256_BYTES];
     bool has_header;
@@ -86,7 +86,7 @@ struct audit_body {
 };
 
 struct audit_bundle {
-    const char *path;
+    char *path; /* owned */
     struct bundle bundle;
     char fault[ERR_MESSAGE_BYTES]; /* the first check of `openlora verify` that fails; "" */
 };

@@ -96,6 +96,30 @@ static int check_places(const struct audit_body *b, const struct audit_body *bef
     return 0;
 }
 
+/* Credits are those of the batch before in the epoch and this batch's postings; not known without that batch. */
+static int check_credits(const struct audit_body *b, const struct audit_body *before, struct err *e)
+{
+    const struct posting *p = b->body.postings.at;
+    const struct credit *now = b->body.credits.at, *old = before ? before->body.credits.at : NULL;
+    const size_t n_old = before ? before->body.credits.n : 0;
+    size_t i = 0, j = 0;
+    if (!before && b->body.batch.first_sequence != 1)
+        return 0;
+    for (size_t k = 0; k < b->body.credits.n; k++) {
+        wei_t due = 0;
+        bool fits = true;
+        if (i < n_old && memcmp(old[i].beneficiary, now[k].beneficiary, ADDRESS_BYTES) == 0)
+            due = old[i++].cumulative_wei;
+        for (; j < b->body.postings.n && memcmp(p[j].beneficiary, now[k].beneficiary, ADDRESS_BYTES) == 0; j++)
+            fits = fits && wei_add(due, p[j].amount_wei, &due);
+        if (!fits || due != now[k].cumulative_wei)
+            return err_set(e, OL_EFORMAT, "audit", "credit %zu is not the one before with this batch's postings", k);
+    }
+    return i == n_old && j == b->body.postings.n
+               ? 0
+               : err_set(e, OL_EFORMAT, "audit", "somebody with a credit or a posting has no credit");
+}
+
 static void check_trees(const struct audit_body *b, const struct audit_body *before, struct audit_subject *s)
 {
     const struct body *y = &b->body;
@@ -109,6 +133,8 @@ static void check_trees(const struct audit_body *b, const struct audit_body *bef
     };
     struct err e = {0};
     int rc = check_places(b, before, &e);
+    if (!rc)
+        rc = check_credits(b, before, &e);
     for (size_t i = 0; i < sizeof trees / sizeof *trees && !rc; i++)
         rc = check_tree(&trees[i], &e);
     audit_take(s, AUDIT_TREES, rc, &e);

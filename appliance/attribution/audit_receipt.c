@@ -56,9 +56,16 @@ static void check_policy(struct audited *r)
 static const struct signed_statement *in_next_body(const struct audited *r)
 {
     const struct signed_statement *s = r->next ? r->next->body.statements.at : NULL;
-    for (size_t i = 0; s && i < r->next->body.statements.n; i++)
-        if (s[i].statement.sequence == r->proof->sequence)
-            return &s[i];
+    size_t low = 0, high = s ? r->next->body.statements.n : 0;
+    while (low < high) { /* they are by sequence, or the body's own check says so */
+        size_t middle = low + (high - low) / 2;
+        if (s[middle].statement.sequence == r->proof->sequence)
+            return &s[middle];
+        if (s[middle].statement.sequence < r->proof->sequence)
+            low = middle + 1;
+        else
+            high = middle;
+    }
     return NULL;
 }
 

@@ -65,7 +65,11 @@ static int add_body(struct audit *a, const char *path, const struct file_map *fi
         tell(a, path, &why);
         return OL_OK;
     }
-    b->path = path;
+    b->path = strdup(path);
+    if (!b->path) {
+        schema_free(&body_schema, &b->body);
+        return no_memory(e);
+    }
     sha256_init(&sha);
     sha256_add(&sha, file->data, file->len);
     sha256_end(&sha, b->hash);
@@ -80,7 +84,6 @@ static int add_bundle(struct audit *a, const char *path, const struct file_map *
     struct audit_bundle *b = more((void **)&a->bundles, a->n_bundles, sizeof *b);
     if (!b)
         return no_memory(e);
-    b->path = path;
     verify_bundle((const char *)file->data, file->len, a->chain, a->secp, &b->bundle, &report);
     for (int c = VERIFY_CHECKS - 1; c >= 0; c--)
         if (report.check[c].outcome == VERIFY_FAILED)
@@ -90,6 +93,11 @@ static int add_bundle(struct audit *a, const char *path, const struct file_map *
         err_set(&why, OL_EFORMAT, MODULE, "%s", b->fault);
         tell(a, path, &why);
         return OL_OK;
+    }
+    b->path = strdup(path);
+    if (!b->path) {
+        schema_free(&bundle_schema, &b->bundle);
+        return no_memory(e);
     }
     a->n_bundles++;
     return OL_OK;
@@ -126,7 +134,7 @@ static bool ends_with(const char *text, const char *end)
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-/* A file, or the files of a folder that end so. Paths of a folder's files are kept until the program ends. */
+/* A file, or the files of a folder that end so. */
 static int add_all(struct audit *a, const char *path, const char *end, add_one add, struct err *e)
 {
     struct stat is;
@@ -138,6 +146,7 @@ static int add_all(struct audit *a, const char *path, const char *end, add_one a
         char *name = NULL;
         if (rc == 0 && ends_with(names[i]->d_name, end))
             rc = asprintf(&name, "%s/%s", path, names[i]->d_name) < 0 ? no_memory(e) : add(a, name, e);
+        free(name);
         free(names[i]);
     }
     if (n >= 0)
