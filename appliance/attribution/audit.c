@@ -10,15 +10,32 @@
 
 #define MODULE "audit"
 
-static const char *const check_names[AUDIT_CHECKS] = {
-    [AUDIT_FILE] = "file", [AUDIT_BATCH] = "batch", [AUDIT_TREES] = "trees", [AUDIT_STATEMENTS] = "statements",
-    [AUDIT_DATANETS] = "datanets", [AUDIT_INDEX] = "index", [AUDIT_SURPRISAL] = "surprisal",
-    [AUDIT_SOURCES] = "sources", [AUDIT_VECTORS] = "vectors", [AUDIT_BUNDLE] = "bundle",
-    [AUDIT_SIGNATURE] = "signature", [AUDIT_POLICY] = "policy", [AUDIT_STATEMENT] = "statement",
-    [AUDIT_STATEMENT_SIGNATURE] = "statement_signature", [AUDIT_SHARES] = "shares", [AUDIT_MEAN] = "mean",
-    [AUDIT_POSTINGS] = "postings", [AUDIT_EVIDENCE] = "evidence", [AUDIT_ANSWER] = "answer", [AUDIT_SPANS] = "spans",
-    [AUDIT_SPAN_ROOT] = "span_root", [AUDIT_OPEN_TOKENS] = "open_tokens", [AUDIT_SPAN_UNITS] = "span_units",
-    [AUDIT_QUERY_HASH] = "query_hash", [AUDIT_GRADIENT_UNITS] = "gradient_units", [AUDIT_QUERY] = "query"};
+static const char *const check_names[AUDIT_CHECKS] = {[AUDIT_FILE] = "file",
+                                                      [AUDIT_BATCH] = "batch",
+                                                      [AUDIT_TREES] = "trees",
+                                                      [AUDIT_STATEMENTS] = "statements",
+                                                      [AUDIT_DATANETS] = "datanets",
+                                                      [AUDIT_INDEX] = "index",
+                                                      [AUDIT_SURPRISAL] = "surprisal",
+                                                      [AUDIT_SOURCES] = "sources",
+                                                      [AUDIT_VECTORS] = "vectors",
+                                                      [AUDIT_BUNDLE] = "bundle",
+                                                      [AUDIT_SIGNATURE] = "signature",
+                                                      [AUDIT_POLICY] = "policy",
+                                                      [AUDIT_STATEMENT] = "statement",
+                                                      [AUDIT_STATEMENT_SIGNATURE] = "statement_signature",
+                                                      [AUDIT_SHARES] = "shares",
+                                                      [AUDIT_MEAN] = "mean",
+                                                      [AUDIT_POSTINGS] = "postings",
+                                                      [AUDIT_EVIDENCE] = "evidence",
+                                                      [AUDIT_ANSWER] = "answer",
+                                                      [AUDIT_SPANS] = "spans",
+                                                      [AUDIT_SPAN_ROOT] = "span_root",
+                                                      [AUDIT_OPEN_TOKENS] = "open_tokens",
+                                                      [AUDIT_SPAN_UNITS] = "span_units",
+                                                      [AUDIT_QUERY_HASH] = "query_hash",
+                                                      [AUDIT_GRADIENT_UNITS] = "gradient_units",
+                                                      [AUDIT_QUERY] = "query"};
 
 const char *audit_check_name(enum audit_check c) { return check_names[c]; }
 
@@ -97,7 +114,8 @@ bool audit_draws(const struct audit_sample *s, const uint8_t receipt_id[32])
 
 static int body_order(const void *a, const void *b)
 {
-    const struct batch *x = &((const struct audit_body *)a)->body.batch, *y = &((const struct audit_body *)b)->body.batch;
+    const struct batch *x = &((const struct audit_body *)a)->body.batch,
+                       *y = &((const struct audit_body *)b)->body.batch;
     int order = memcmp(x->node, y->node, ADDRESS_BYTES);
     return order ? order : (x->number > y->number) - (x->number < y->number);
 }
@@ -120,7 +138,8 @@ static int posting_by_sequence(const void *a, const void *b)
 }
 
 /* Sorted; two of the same would be two answers to one question. */
-static int sort(void *at, size_t n, size_t bytes, int (*order)(const void *, const void *), const char *what, struct err *e)
+static int sort(void *at, size_t n, size_t bytes, int (*order)(const void *, const void *), const char *what,
+                struct err *e)
 {
     if (n < 2)
         return OL_OK;
@@ -146,7 +165,8 @@ static int index_postings(struct audit_body *b, struct err *e)
 
 int audit_prepare(struct audit *a, struct err *e)
 {
-    const uint8_t *settlement = chain_file_contract(a->chain, "Settlement"), *escrow = chain_file_contract(a->chain, "Escrow");
+    const uint8_t *settlement = chain_file_contract(a->chain, "Settlement"),
+                  *escrow = chain_file_contract(a->chain, "Escrow");
     if (!settlement || !escrow)
         return err_set(e, OL_EINVAL, MODULE, "the data file of %s names no Settlement and Escrow", a->chain->name);
     domains_make(a->chain->chain_id, settlement, escrow, &a->domains);
@@ -165,8 +185,9 @@ int audit_prepare(struct audit *a, struct err *e)
 const struct audit_body *audit_body_before(const struct audit *a, const struct audit_body *b)
 {
     const struct batch *x = &b->body.batch, *y = b > a->bodies ? &b[-1].body.batch : NULL;
-    return y && memcmp(x->node, y->node, ADDRESS_BYTES) == 0 && y->number + 1 == x->number && y->epoch == x->epoch ? b - 1
-                                                                                                                   : NULL;
+    return y && memcmp(x->node, y->node, ADDRESS_BYTES) == 0 && y->number + 1 == x->number && y->epoch == x->epoch
+               ? b - 1
+               : NULL;
 }
 
 const struct audit_body *audit_body_after(const struct audit *a, const struct audit_body *b, bool *other_epoch)
@@ -254,8 +275,8 @@ static int audit_receipt(struct audited *r, struct audit_room *room, struct err 
     return rc;
 }
 
-static int run_body(struct audit *a, const struct audit_body *b, struct audit_room *room, uint64_t *done, uint64_t total,
-                    struct err *e)
+static int run_body(struct audit *a, const struct audit_body *b, struct audit_room *room, uint64_t *done,
+                    uint64_t total, struct err *e)
 {
     struct audit_subject subject = {.kind = AUDIT_OF_BODY, .name = b->path};
     const struct body_receipt *receipts = b->body.receipts.at;
@@ -263,8 +284,12 @@ static int run_body(struct audit *a, const struct audit_body *b, struct audit_ro
     audit_body_checks(a, b, &subject);
     a->report(a->user, &subject);
     for (size_t i = 0; i < b->body.receipts.n && !rc; i++) {
-        struct audited r = {.audit = a, .proof = &receipts[i].proof, .signature = receipts[i].signature, .body = b,
-                            .index = i, .bundle = find_bundle(a, receipts[i].proof.receipt_id)};
+        struct audited r = {.audit = a,
+                            .proof = &receipts[i].proof,
+                            .signature = receipts[i].signature,
+                            .body = b,
+                            .index = i,
+                            .bundle = find_bundle(a, receipts[i].proof.receipt_id)};
         r.next = audit_body_after(a, b, &r.last_of_epoch);
         rc = audit_receipt(&r, room, e);
         a->progress(a->user, "receipts", ++*done, total);
@@ -310,8 +335,8 @@ static void report_strays(struct audit *a)
         struct audit_subject subject = {.kind = AUDIT_OF_FILE, .name = "evidence"};
         if (find_bundle(a, receipt) || in_a_body(a, receipt))
             continue;
-        audit_set(&subject, AUDIT_FILE, AUDIT_UNAVAILABLE, "evidence of receipt %s…, which neither bodies nor bundles have",
-                  audit_short(receipt, id));
+        audit_set(&subject, AUDIT_FILE, AUDIT_UNAVAILABLE,
+                  "evidence of receipt %s…, which neither bodies nor bundles have", audit_short(receipt, id));
         a->report(a->user, &subject);
     }
 }

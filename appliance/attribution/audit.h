@@ -18,30 +18,30 @@
 
 enum audit_check {
     /* of a file */
-    AUDIT_FILE,       /* it can be read, and is what its hashes say */
+    AUDIT_FILE, /* it can be read, and is what its hashes say */
     /* of a body */
     AUDIT_BATCH,      /* it is the body of the batch whose header stands beside it */
     AUDIT_TREES,      /* receipts, postings and credits are those of its header */
     AUDIT_STATEMENTS, /* statements are of the batch before, by sequence, each once */
     /* of a policy's folder */
-    AUDIT_DATANETS,   /* the Datanet versions are the policy's */
-    AUDIT_INDEX,      /* the index made of them is the policy's, bit for bit */
-    AUDIT_SURPRISAL,  /* so is the table of surprisal */
-    AUDIT_SOURCES,    /* and whose documents they are */
-    AUDIT_VECTORS,    /* contributor vectors: the same contributors, cosine ≥ AUDIT_LEAST_COSINE */
+    AUDIT_DATANETS,  /* the Datanet versions are the policy's */
+    AUDIT_INDEX,     /* the index made of them is the policy's, bit for bit */
+    AUDIT_SURPRISAL, /* so is the table of surprisal */
+    AUDIT_SOURCES,   /* and whose documents they are */
+    AUDIT_VECTORS,   /* contributor vectors: the same contributors, cosine ≥ AUDIT_LEAST_COSINE */
     /* of a receipt, from what everybody has */
-    AUDIT_BUNDLE,     /* `openlora verify` has nothing against its bundle */
-    AUDIT_SIGNATURE,  /* the node signed the proof */
-    AUDIT_POLICY,     /* the folder is that of the proof's policy, which covers the version that answered */
-    AUDIT_STATEMENT,  /* the statement is of this receipt and its figures agree */
+    AUDIT_BUNDLE,    /* `openlora verify` has nothing against its bundle */
+    AUDIT_SIGNATURE, /* the node signed the proof */
+    AUDIT_POLICY,    /* the folder is that of the proof's policy, which covers the version that answered */
+    AUDIT_STATEMENT, /* the statement is of this receipt and its figures agree */
     AUDIT_STATEMENT_SIGNATURE,
-    AUDIT_SHARES,     /* root, count, total; gradient units within the open tokens */
-    AUDIT_MEAN,       /* kinds 1 and 3: there was no mean, or it is this one */
-    AUDIT_POSTINGS,   /* the parts are posted in its batch, the data part's shares in the next */
+    AUDIT_SHARES,   /* root, count, total; gradient units within the open tokens */
+    AUDIT_MEAN,     /* kinds 1 and 3: there was no mean, or it is this one */
+    AUDIT_POSTINGS, /* the parts are posted in its batch, the data part's shares in the next */
     /* of a receipt, with its evidence */
-    AUDIT_EVIDENCE,   /* it is this receipt's */
-    AUDIT_ANSWER,     /* its tokens are the text that the proof's hash is of */
-    AUDIT_SPANS,      /* spans, bit for bit */
+    AUDIT_EVIDENCE, /* it is this receipt's */
+    AUDIT_ANSWER,   /* its tokens are the text that the proof's hash is of */
+    AUDIT_SPANS,    /* spans, bit for bit */
     AUDIT_SPAN_ROOT,
     AUDIT_OPEN_TOKENS,
     AUDIT_SPAN_UNITS,
@@ -107,10 +107,10 @@ struct audit_model {
     const char *adapter;         /* path, NULL: not given */
     const char *isa;             /* of the canonical pass; NULL: the best */
     int threads;
-    int32_t window;              /* tokens of a row computed together, for contributor vectors; 0: LORA_DEFAULT_ROWS */
+    int32_t window; /* tokens of a row computed together, for contributor vectors; 0: LORA_DEFAULT_ROWS */
     uint8_t version[32], adapter_hash[32]; /* content hashes */
-    struct lora_model *lora;     /* opened at first need, */
-    int32_t rows;                /* for sequences of so many tokens */
+    struct lora_model *lora;               /* opened at first need, */
+    int32_t rows;                          /* for sequences of so many tokens */
 };
 
 struct audit_sample {

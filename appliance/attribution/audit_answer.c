@@ -7,8 +7,8 @@
 
 /* ---- the text */
 
-/* Whether some beginning of the bytes has this hash: what was held back at a stop text, or under way when the client left,
- * was not delivered. */
+/* Whether some beginning of the bytes has this hash: what was held back at a stop text, or under way when the client
+ * left, was not delivered. */
 static bool begins_with(const struct buf *text, const uint8_t hash[HASH_BYTES])
 {
     struct keccak k, end;
@@ -47,18 +47,20 @@ void audit_answer(struct audited *r)
     if (!hashes)
         return;
     if (!r->audit->model.tokenizer) {
-        audit_set(r->subject, AUDIT_ANSWER, AUDIT_UNAVAILABLE, "--model was not given: its tokenizer says which text the tokens are");
+        audit_set(r->subject, AUDIT_ANSWER, AUDIT_UNAVAILABLE,
+                  "--model was not given: its tokenizer says which text the tokens are");
         return;
     }
     if (hashes->n != v->choices.n) {
-        audit_set(r->subject, AUDIT_ANSWER, AUDIT_DIFFERS, "the bundle has %zu texts, the evidence %zu choices", hashes->n,
-                  v->choices.n);
+        audit_set(r->subject, AUDIT_ANSWER, AUDIT_DIFFERS, "the bundle has %zu texts, the evidence %zu choices",
+                  hashes->n, v->choices.n);
         return;
     }
     for (size_t i = 0; i < hashes->n; i++)
         if (!is_text(r, (const struct evidence_choice *)v->choices.at + i,
                      ((const struct hash_element *)hashes->at)[i].hash)) {
-            audit_set(r->subject, AUDIT_ANSWER, AUDIT_DIFFERS, "the tokens of choice %zu are not the text that was delivered", i);
+            audit_set(r->subject, AUDIT_ANSWER, AUDIT_DIFFERS,
+                      "the tokens of choice %zu are not the text that was delivered", i);
             return;
         }
     audit_set(r->subject, AUDIT_ANSWER, AUDIT_AGREED, "%s", "");
@@ -89,8 +91,10 @@ static void compare_query(struct audited *r, const int16_t *own)
     if (cosine >= AUDIT_LEAST_COSINE)
         audit_set(r->subject, AUDIT_QUERY, AUDIT_AGREED, "%s", "");
     else
-        audit_set(r->subject, AUDIT_QUERY, AUDIT_DIFFERS, "the published vector has a cosine of %.6f to the one computed "
-                  "again; at least %.4f", cosine, AUDIT_LEAST_COSINE);
+        audit_set(r->subject, AUDIT_QUERY, AUDIT_DIFFERS,
+                  "the published vector has a cosine of %.6f to the one computed "
+                  "again; at least %.4f",
+                  cosine, AUDIT_LEAST_COSINE);
     free(said);
 }
 

@@ -11,7 +11,8 @@ static void check_batch(const struct audit_body *b, struct audit_subject *s)
     char x[12], y[12];
     struct batch header = b->body.batch;
     if (!b->has_header) {
-        audit_set(s, AUDIT_BATCH, AUDIT_UNAVAILABLE, "no NUMBER.batch.json beside it (`openlora chain mirror` writes it): "
+        audit_set(s, AUDIT_BATCH, AUDIT_UNAVAILABLE,
+                  "no NUMBER.batch.json beside it (`openlora chain mirror` writes it): "
                   "nothing says that this is the body of a batch");
         return;
     }
@@ -68,10 +69,11 @@ static int check_tree(const struct tree *t, struct err *e)
     if (rc)
         return rc;
     if (t->rows->n != t->count)
-        return err_set(e, OL_EFORMAT, "audit", "the header says %u %s, the body has %zu", t->count, t->name, t->rows->n);
+        return err_set(e, OL_EFORMAT, "audit", "the header says %u %s, the body has %zu", t->count, t->name,
+                       t->rows->n);
     if (memcmp(root.hash, t->root, HASH_BYTES) != 0 || root.sum_wei != t->total_wei)
-        return err_set(e, OL_EFORMAT, "audit", "the header's root of %s is %s…, theirs is %s…, or the totals differ", t->name,
-                       audit_short(t->root, x), audit_short(root.hash, y));
+        return err_set(e, OL_EFORMAT, "audit", "the header's root of %s is %s…, theirs is %s…, or the totals differ",
+                       t->name, audit_short(t->root, x), audit_short(root.hash, y));
     return 0;
 }
 
@@ -83,15 +85,17 @@ static int check_places(const struct audit_body *b, const struct audit_body *bef
     const uint64_t from = before ? before->body.batch.first_sequence : 1;
     for (size_t i = 0; i < b->body.receipts.n; i++)
         if (memcmp(r[i].proof.node, h->node, ADDRESS_BYTES) != 0 || r[i].proof.epoch != h->epoch ||
-            r[i].proof.sequence != h->first_sequence + i || (r[i].settled_wei && r[i].settled_wei != r[i].proof.fee_wei))
-            return err_set(e, OL_EFORMAT, "audit", "receipt %zu is not of this node, epoch and place, or settled a part", i);
+            r[i].proof.sequence != h->first_sequence + i ||
+            (r[i].settled_wei && r[i].settled_wei != r[i].proof.fee_wei))
+            return err_set(e, OL_EFORMAT, "audit",
+                           "receipt %zu is not of this node, epoch and place, or settled a part", i);
     const struct posting *p = b->postings;
     for (size_t i = 0; i < b->body.postings.n; i++) {
         bool data = p[i].role == ROLE_DATA || p[i].role == ROLE_UNATTRIBUTED;
         uint64_t first = data ? from : h->first_sequence, end = data ? h->first_sequence : h->first_sequence + h->count;
         if (p[i].sequence < first || p[i].sequence >= end || p[i].role < ROLE_MODEL || p[i].role > ROLE_UNATTRIBUTED)
-            return err_set(e, OL_EFORMAT, "audit", "a posting of role %d for receipt %llu does not belong here", p[i].role,
-                           (unsigned long long)p[i].sequence);
+            return err_set(e, OL_EFORMAT, "audit", "a posting of role %d for receipt %llu does not belong here",
+                           p[i].role, (unsigned long long)p[i].sequence);
     }
     return 0;
 }
@@ -129,7 +133,8 @@ static void check_trees(const struct audit_body *b, const struct audit_body *bef
          h->settled_total_wei},
         {"postings", &y->postings, sizeof(struct posting), posting_row, h->postings_count, h->postings_root,
          h->postings_total_wei},
-        {"credits", &y->credits, sizeof(struct credit), credit_row, h->credits_count, h->credits_root, h->credits_total_wei},
+        {"credits", &y->credits, sizeof(struct credit), credit_row, h->credits_count, h->credits_root,
+         h->credits_total_wei},
     };
     struct err e = {0};
     int rc = check_places(b, before, &e);
@@ -147,8 +152,7 @@ static const struct proof *proof_at(const struct audit_body *b, uint64_t sequenc
     return sequence >= first && sequence - first < b->body.receipts.n ? &r[sequence - first].proof : NULL;
 }
 
-static void check_statements(const struct audit_body *b, const struct audit_body *before,
-                             struct audit_subject *s)
+static void check_statements(const struct audit_body *b, const struct audit_body *before, struct audit_subject *s)
 {
     const struct signed_statement *st = b->body.statements.at;
     uint64_t last = 0;
@@ -157,9 +161,10 @@ static void check_statements(const struct audit_body *b, const struct audit_body
         const struct proof *p = before ? proof_at(before, of->sequence) : NULL;
         if (of->sequence <= last || of->sequence >= b->body.batch.first_sequence || of->epoch != b->body.batch.epoch ||
             (before && (!p || audit_is_zero(p->attribution_policy)))) {
-            audit_set(s, AUDIT_STATEMENTS, AUDIT_DIFFERS, "statement %zu is for receipt %llu of epoch %llu: not by sequence, "
-                      "not of the batch before, or of a receipt without a policy", i, (unsigned long long)of->sequence,
-                      (unsigned long long)of->epoch);
+            audit_set(s, AUDIT_STATEMENTS, AUDIT_DIFFERS,
+                      "statement %zu is for receipt %llu of epoch %llu: not by sequence, "
+                      "not of the batch before, or of a receipt without a policy",
+                      i, (unsigned long long)of->sequence, (unsigned long long)of->epoch);
             return;
         }
         last = of->sequence;

@@ -42,12 +42,12 @@ static void check_evidence(struct audited *r)
         audit_set(r->subject, AUDIT_EVIDENCE, AUDIT_DIFFERS, "the statement says %u answer tokens, the evidence has %u",
                   r->statement.statement.answer_tokens, tokens);
     else if (tokens > p->output_tokens)
-        audit_set(r->subject, AUDIT_EVIDENCE, AUDIT_DIFFERS, "the proof bills %u tokens, the evidence has %u", p->output_tokens,
-                  tokens);
+        audit_set(r->subject, AUDIT_EVIDENCE, AUDIT_DIFFERS, "the proof bills %u tokens, the evidence has %u",
+                  p->output_tokens, tokens);
     else if (v->prompts.n == 1 && v->choices.n == 1 && (p->status == STATUS_STOP || p->status == STATUS_LENGTH) &&
              prompts->ids.n != p->prompt_tokens)
-        audit_set(r->subject, AUDIT_EVIDENCE, AUDIT_DIFFERS, "the proof bills a prompt of %u tokens, the evidence has %zu",
-                  p->prompt_tokens, prompts->ids.n);
+        audit_set(r->subject, AUDIT_EVIDENCE, AUDIT_DIFFERS,
+                  "the proof bills a prompt of %u tokens, the evidence has %zu", p->prompt_tokens, prompts->ids.n);
     else
         audit_set(r->subject, AUDIT_EVIDENCE, AUDIT_AGREED, "%s", "");
 }
@@ -70,11 +70,12 @@ static int compare_spans(const struct list *said, const struct list *found, cons
         return err_set(e, OL_EFORMAT, MODULE, "%s has %zu spans, the rule gives %zu", where, said->n, found->n);
     for (size_t i = 0; i < said->n; i++)
         if (!same_span(&s[i], &f[i]))
-            return err_set(e, OL_EFORMAT, MODULE,
-                           "span %zu of %s is [%u,%u,%s…,%u,%u,%u], by the rule [%u,%u,%s…,%u,%u,%u], or for another beneficiary",
-                           i, where, s[i].start, s[i].tokens, audit_short(s[i].contribution, x), s[i].row, s[i].offset,
-                           s[i].millibits, f[i].start, f[i].tokens, audit_short(f[i].contribution, y), f[i].row, f[i].offset,
-                           f[i].millibits);
+            return err_set(
+                e, OL_EFORMAT, MODULE,
+                "span %zu of %s is [%u,%u,%s…,%u,%u,%u], by the rule [%u,%u,%s…,%u,%u,%u], or for another beneficiary",
+                i, where, s[i].start, s[i].tokens, audit_short(s[i].contribution, x), s[i].row, s[i].offset,
+                s[i].millibits, f[i].start, f[i].tokens, audit_short(f[i].contribution, y), f[i].row, f[i].offset,
+                f[i].millibits);
     return 0;
 }
 
@@ -83,7 +84,8 @@ static int check_span_units(const struct audited *r, const struct evidence *own,
     const struct share *said = r->statement.shares.at, *due = room->shares;
     size_t n = 0, used = 0;
     char x[12];
-    int rc = shares_of_spans(own->spans.at, own->spans.n, evidence_answer_tokens(own), room->shares, room->division, &n, e);
+    int rc =
+        shares_of_spans(own->spans.at, own->spans.n, evidence_answer_tokens(own), room->shares, room->division, &n, e);
     if (rc)
         return rc;
     for (size_t i = 0; i < r->statement.shares.n; i++) {
@@ -94,13 +96,17 @@ static int check_span_units(const struct audited *r, const struct evidence *own,
                            audit_short(said[i].beneficiary, x), said[i].span_units, units);
         used += is_due;
     }
-    return used == n ? 0 : err_set(e, OL_EFORMAT, MODULE, "the statement has no share for %s…, to whom the rule gives %u span "
-                                   "units", audit_short(due[used].beneficiary, x), due[used].span_units);
+    return used == n ? 0
+                     : err_set(e, OL_EFORMAT, MODULE,
+                               "the statement has no share for %s…, to whom the rule gives %u span "
+                               "units",
+                               audit_short(due[used].beneficiary, x), due[used].span_units);
 }
 
 static void check_spans(struct audited *r, const struct evidence *own, struct audit_room *room)
 {
-    const struct bundle_attribution *a = r->bundle && r->bundle->bundle.has_attribution ? &r->bundle->bundle.attribution : NULL;
+    const struct bundle_attribution *a =
+        r->bundle && r->bundle->bundle.has_attribution ? &r->bundle->bundle.attribution : NULL;
     const struct attribution_statement *s = &r->statement.statement;
     uint8_t root[HASH_BYTES];
     char x[12], y[12];
@@ -135,8 +141,8 @@ static int16_t *published_query(struct audited *r)
     for (size_t i = 0; out && i < k; i++)
         out[i] = (int16_t)(uint16_t)(q->at[2 * i] | q->at[2 * i + 1] << 8);
     if (!out)
-        audit_set(r->subject, AUDIT_QUERY_HASH, AUDIT_DIFFERS, "the published vector has %zu bytes, the policy's have %zu", q->n,
-                  2 * k);
+        audit_set(r->subject, AUDIT_QUERY_HASH, AUDIT_DIFFERS,
+                  "the published vector has %zu bytes, the policy's have %zu", q->n, 2 * k);
     return out;
 }
 
@@ -162,7 +168,8 @@ static size_t stated_gradients(const struct audited *r, struct gradient_units *o
     return n;
 }
 
-static int check_gradient_units(const struct audited *r, const struct evidence *own, struct audit_room *room, struct err *e)
+static int check_gradient_units(const struct audited *r, const struct evidence *own, struct audit_room *room,
+                                struct err *e)
 {
     const struct list stated = {room->units, stated_gradients(r, room->units)}, *found = &own->gradients.units;
     uint64_t said = 0, due = 0;
@@ -171,10 +178,13 @@ static int check_gradient_units(const struct audited *r, const struct evidence *
     for (size_t i = 0; i < found->n; i++)
         due += ((const struct gradient_units *)found->at)[i].units;
     if (r->has_statement && !same_gradients(&stated, found))
-        return err_set(e, OL_EFORMAT, MODULE, "the statement gives %llu gradient units to %zu, the published vectors %llu to %zu, "
-                       "or to others", (unsigned long long)said, stated.n, (unsigned long long)due, found->n);
+        return err_set(e, OL_EFORMAT, MODULE,
+                       "the statement gives %llu gradient units to %zu, the published vectors %llu to %zu, "
+                       "or to others",
+                       (unsigned long long)said, stated.n, (unsigned long long)due, found->n);
     if (!same_gradients(&r->evidence->gradients.units, found))
-        return err_set(e, OL_EFORMAT, MODULE, "the evidence's gradient units are not those of the published vectors (%llu to %zu)",
+        return err_set(e, OL_EFORMAT, MODULE,
+                       "the evidence's gradient units are not those of the published vectors (%llu to %zu)",
                        (unsigned long long)due, found->n);
     return 0;
 }
@@ -212,7 +222,8 @@ static int gradients(struct audited *r, struct evidence *own, struct audit_room 
     if (!r->policy->document.has_gradients)
         audit_set(r->subject, AUDIT_GRADIENT_UNITS, AUDIT_DIFFERS, "kind 2 under a policy without gradients");
     else if (!r->evidence->has_gradients)
-        audit_set(r->subject, AUDIT_QUERY_HASH, AUDIT_UNAVAILABLE, "the evidence is without the vector that the statement is of: "
+        audit_set(r->subject, AUDIT_QUERY_HASH, AUDIT_UNAVAILABLE,
+                  "the evidence is without the vector that the statement is of: "
                   "ask for it again");
     else if (own->open_tokens == 0)
         audit_set(r->subject, AUDIT_GRADIENT_UNITS, AUDIT_DIFFERS, "kind 2 of an answer without open tokens");
@@ -227,8 +238,9 @@ int audit_evidence(struct audited *r, struct audit_room *room, struct err *e)
     struct evidence own;
     struct err why = {0};
     if (!r->evidence) {
-        unavailable(r, "no evidence was given: its payer and drawn auditors get it from the node (`openlora wallet attribution "
-                    "ID --evidence`), as long as it is kept");
+        unavailable(
+            r, "no evidence was given: its payer and drawn auditors get it from the node (`openlora wallet attribution "
+               "ID --evidence`), as long as it is kept");
         return OL_OK;
     }
     check_evidence(r);

@@ -21,7 +21,7 @@ struct audited {
     bool last_of_epoch;                   /* the body after it is of another epoch: no statement comes */
     size_t index;                         /* of the receipt in body */
     const struct audit_bundle *bundle;
-    struct signed_statement statement;    /* lists are borrowed */
+    struct signed_statement statement; /* lists are borrowed */
     bool has_statement;
     const struct row_version *policy_row;
     const struct policy *policy;

@@ -14,8 +14,8 @@ static int check_given(const struct audit_model *m, const struct row_version *ad
         return err_set(e, OL_ENOTFOUND, MODULE, "--%s was not given: no vector can be computed again",
                        m->file ? "adapter" : "model");
     if (model && memcmp(model->content_hash, m->version, 32) != 0)
-        return err_set(e, OL_ENOTFOUND, MODULE, "--model is %s…, not the base %s… that answered", audit_short(m->version, x),
-                       audit_short(model->content_hash, y));
+        return err_set(e, OL_ENOTFOUND, MODULE, "--model is %s…, not the base %s… that answered",
+                       audit_short(m->version, x), audit_short(model->content_hash, y));
     if (adapter && memcmp(adapter->content_hash, m->adapter_hash, 32) != 0)
         return err_set(e, OL_ENOTFOUND, MODULE, "--adapter is %s…, not the adapter %s… that answered",
                        audit_short(m->adapter_hash, x), audit_short(adapter->content_hash, y));

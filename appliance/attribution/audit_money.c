@@ -110,11 +110,15 @@ static void compare_mean(struct audited *r, const struct audit_mean *m, struct a
     for (size_t i = 0; i < n; i++)
         found += room->units[i].units;
     if (kind != s->kind)
-        audit_set(r->subject, AUDIT_MEAN, AUDIT_DIFFERS, "the statement is of kind %d; by the epoch's earlier ones it is of kind "
-                  "%d", s->kind, kind);
+        audit_set(r->subject, AUDIT_MEAN, AUDIT_DIFFERS,
+                  "the statement is of kind %d; by the epoch's earlier ones it is of kind "
+                  "%d",
+                  s->kind, kind);
     else if (kind == STATEMENT_MEAN && !same_units(&r->statement.shares, room->units, n))
-        audit_set(r->subject, AUDIT_MEAN, AUDIT_DIFFERS, "the shares have %llu gradient units, the mean gives %llu to %zu "
-                  "beneficiaries, or others", (unsigned long long)said, (unsigned long long)found, n);
+        audit_set(r->subject, AUDIT_MEAN, AUDIT_DIFFERS,
+                  "the shares have %llu gradient units, the mean gives %llu to %zu "
+                  "beneficiaries, or others",
+                  (unsigned long long)said, (unsigned long long)found, n);
     else
         audit_set(r->subject, AUDIT_MEAN, AUDIT_AGREED, "%s", "");
 }
@@ -133,10 +137,12 @@ void audit_mean(struct audited *r, struct audit_room *room)
     }
     const struct audit_mean *m = r->next ? mean_of(r->audit, r->next, s->policy, room) : NULL;
     if (!m || !m->complete)
-        audit_set(r->subject, AUDIT_MEAN, AUDIT_UNAVAILABLE, "needs the bodies of all batches of the epoch up to the one with "
+        audit_set(r->subject, AUDIT_MEAN, AUDIT_UNAVAILABLE,
+                  "needs the bodies of all batches of the epoch up to the one with "
                   "the statement");
     else if (m->broken)
-        audit_set(r->subject, AUDIT_MEAN, AUDIT_UNAVAILABLE, "an earlier statement has more gradient units than open tokens");
+        audit_set(r->subject, AUDIT_MEAN, AUDIT_UNAVAILABLE,
+                  "an earlier statement has more gradient units than open tokens");
     else
         compare_mean(r, m, room);
 }
@@ -195,13 +201,15 @@ static int compare_postings(const struct audit_body *b, uint64_t sequence, bool 
         if ((p->role == ROLE_DATA || p->role == ROLE_UNATTRIBUTED) != data)
             continue;
         if (k == n || posting_order(p, &due[k]) != 0 || p->amount_wei != due[k].amount_wei)
-            return err_set(e, OL_EFORMAT, "audit", "batch %llu posts %llu wei in role %d where the rule gives %llu in role %d",
+            return err_set(e, OL_EFORMAT, "audit",
+                           "batch %llu posts %llu wei in role %d where the rule gives %llu in role %d",
                            (unsigned long long)b->body.batch.number, (unsigned long long)p->amount_wei, p->role,
                            k < n ? (unsigned long long)due[k].amount_wei : 0ULL, k < n ? due[k].role : 0);
         k++;
     }
-    return k == n ? 0 : err_set(e, OL_EFORMAT, "audit", "batch %llu lacks %zu postings of this receipt",
-                                (unsigned long long)b->body.batch.number, n - k);
+    return k == n ? 0
+                  : err_set(e, OL_EFORMAT, "audit", "batch %llu lacks %zu postings of this receipt",
+                            (unsigned long long)b->body.batch.number, n - k);
 }
 
 /* How the data part is to be posted in the next batch. */
@@ -232,8 +240,8 @@ void audit_postings(struct audited *r, struct audit_room *room)
             data = &parts[i];
             continue;
         }
-        room->postings[due] = (struct posting){.sequence = r->proof->sequence, .role = parts[i].role,
-                                               .amount_wei = parts[i].amount_wei};
+        room->postings[due] =
+            (struct posting){.sequence = r->proof->sequence, .role = parts[i].role, .amount_wei = parts[i].amount_wei};
         memcpy(room->postings[due++].beneficiary, parts[i].beneficiary, ADDRESS_BYTES);
     }
     if (!rc)
@@ -244,7 +252,8 @@ void audit_postings(struct audited *r, struct audit_room *room)
         rc = compare_postings(r->next, r->proof->sequence, true, room->postings,
                               data ? data_postings(r, data, room->postings) : 0, &e);
     if (!rc && !r->next && !r->last_of_epoch && data)
-        audit_set(r->subject, AUDIT_POSTINGS, AUDIT_UNAVAILABLE, "the next batch's body, which posts the data part, was not "
+        audit_set(r->subject, AUDIT_POSTINGS, AUDIT_UNAVAILABLE,
+                  "the next batch's body, which posts the data part, was not "
                   "given");
     else
         audit_take(r->subject, AUDIT_POSTINGS, rc, &e);

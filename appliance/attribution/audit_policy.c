@@ -46,13 +46,16 @@ static bool find_versions(struct making *m)
             return false;
         }
         if (memcmp(v->root, named[i].root, 32) != 0 || memcmp(v->owner, sources[i].owner, ADDRESS_BYTES) != 0) {
-            audit_set(m->subject, AUDIT_DATANETS, AUDIT_DIFFERS, "Datanet version %s… has another root or owner than the policy "
-                      "says", audit_short(named[i].version, x));
+            audit_set(m->subject, AUDIT_DATANETS, AUDIT_DIFFERS,
+                      "Datanet version %s… has another root or owner than the policy "
+                      "says",
+                      audit_short(named[i].version, x));
             return false;
         }
     }
     if (m->n > SPAN_MAX_DATANETS) {
-        audit_set(m->subject, AUDIT_DATANETS, AUDIT_DIFFERS, "%zu Datanets; a policy has %d at most", m->n, SPAN_MAX_DATANETS);
+        audit_set(m->subject, AUDIT_DATANETS, AUDIT_DIFFERS, "%zu Datanets; a policy has %d at most", m->n,
+                  SPAN_MAX_DATANETS);
         return false;
     }
     audit_set(m->subject, AUDIT_DATANETS, AUDIT_AGREED, "%s", "");
@@ -81,7 +84,8 @@ static const struct span_contribution *withdrawn_since(const struct making *m)
 
 /* ---- index, surprisal, sources */
 
-static void compare_hash(struct audit_subject *s, enum audit_check c, const uint8_t pinned[SHA256_BYTES], const char *made)
+static void compare_hash(struct audit_subject *s, enum audit_check c, const uint8_t pinned[SHA256_BYTES],
+                         const char *made)
 {
     uint8_t hash[SHA256_BYTES];
     char x[12], y[12];
@@ -89,8 +93,8 @@ static void compare_hash(struct audit_subject *s, enum audit_check c, const uint
     if (memcmp(hash, pinned, SHA256_BYTES) == 0)
         audit_set(s, c, AUDIT_AGREED, "%s", "");
     else
-        audit_set(s, c, AUDIT_DIFFERS, "the policy's file has SHA-256 %s…, the one made again %s…", audit_short(pinned, x),
-                  audit_short(hash, y));
+        audit_set(s, c, AUDIT_DIFFERS, "the policy's file has SHA-256 %s…, the one made again %s…",
+                  audit_short(pinned, x), audit_short(hash, y));
 }
 
 static void progress(void *user, uint64_t done, uint64_t total)
@@ -114,8 +118,8 @@ static int make_index(struct making *m, const char *scratch, struct err *e)
     struct span_documents made;
     struct err why = {0};
     char path[PATH_MAX], hash[SHA256_HEX_BYTES];
-    int rc = span_documents_build(m->audit->model.file, (const struct datanet_version *const *)m->versions, m->n, scratch,
-                                  progress, m->audit, &made, &why);
+    int rc = span_documents_build(m->audit->model.file, (const struct datanet_version *const *)m->versions, m->n,
+                                  scratch, progress, m->audit, &made, &why);
     if (rc == OL_ENOMEM || rc == OL_EIO) {
         *e = why;
         return rc;
@@ -171,10 +175,11 @@ static int compute(struct making *m, struct own_vectors *x, struct err *e)
     if (!rc && !(x->phi && x->norms && x->u && x->values))
         rc = err_set(e, OL_ENOMEM, MODULE, "no memory for the gradients of %zu rows", x->rows.n);
     if (!rc)
-        rc = gradient_rows(x->lora, &x->sketch, x->rows.rows, x->rows.n, window, x->phi, x->norms,
-                           gradients_progress, m->audit, e);
+        rc = gradient_rows(x->lora, &x->sketch, x->rows.rows, x->rows.n, window, x->phi, x->norms, gradients_progress,
+                           m->audit, e);
     if (!rc)
-        rc = gradient_solve(&x->sketch, x->phi, x->norms, x->rows.owners, x->rows.n, x->rows.n_owners, x->u, &x->clip_norm, e);
+        rc = gradient_solve(&x->sketch, x->phi, x->norms, x->rows.owners, x->rows.n, x->rows.n_owners, x->u,
+                            &x->clip_norm, e);
     return rc ? rc : vectors_quantize(x->u, x->rows.n_owners * k, x->values, &x->exponent, e);
 }
 
@@ -186,22 +191,27 @@ static int compare(const struct making *m, const struct own_vectors *x, struct e
     if (v->n != x->rows.n_owners || v->sketch.n_blocks != x->sketch.n_blocks ||
         memcmp(v->sketch.block_dimensions, x->sketch.block_dimensions,
                v->sketch.n_blocks * sizeof *v->sketch.block_dimensions) != 0)
-        return err_set(e, OL_EFORMAT, MODULE, "vectors of %u contributors in %u blocks; the Datanets have %u, the adapter %u, or "
-                       "others", v->n, v->sketch.n_blocks, x->rows.n_owners, x->sketch.n_blocks);
+        return err_set(e, OL_EFORMAT, MODULE,
+                       "vectors of %u contributors in %u blocks; the Datanets have %u, the adapter %u, or "
+                       "others",
+                       v->n, v->sketch.n_blocks, x->rows.n_owners, x->sketch.n_blocks);
     if (strtod(m->policy->document.gradients.clip_norm, NULL) != v->clip_norm)
         return err_set(e, OL_EFORMAT, MODULE, "policy.json says clip_norm %s, the vectors %.17g",
                        m->policy->document.gradients.clip_norm, v->clip_norm);
     if (fabs(v->clip_norm - x->clip_norm) > 1e-4 * x->clip_norm || v->exponent != x->exponent)
-        return err_set(e, OL_EFORMAT, MODULE, "clipped to norm %.9g with exponent %d; computed again %.9g with %d", v->clip_norm,
-                       v->exponent, x->clip_norm, x->exponent);
+        return err_set(e, OL_EFORMAT, MODULE, "clipped to norm %.9g with exponent %d; computed again %.9g with %d",
+                       v->clip_norm, v->exponent, x->clip_norm, x->exponent);
     for (uint32_t c = 0; c < v->n; c++) {
         audit_short(v->owners[c].address, address);
         if (vectors_owner_order(&v->owners[c], &x->rows.owner[c]) != 0)
-            return err_set(e, OL_EFORMAT, MODULE, "vector %u is of %s…, by the Datanets it is another contributor's", c, address);
+            return err_set(e, OL_EFORMAT, MODULE, "vector %u is of %s…, by the Datanets it is another contributor's", c,
+                           address);
         double cosine = audit_cosine(v->values + c * k, x->values + c * k, k);
         if (cosine < AUDIT_LEAST_COSINE)
-            return err_set(e, OL_EFORMAT, MODULE, "the vector of %s… has a cosine of %.6f to the one computed again; at least "
-                           "%.4f", address, cosine, AUDIT_LEAST_COSINE);
+            return err_set(e, OL_EFORMAT, MODULE,
+                           "the vector of %s… has a cosine of %.6f to the one computed again; at least "
+                           "%.4f",
+                           address, cosine, AUDIT_LEAST_COSINE);
     }
     return 0;
 }
@@ -247,8 +257,11 @@ static void check_row(const struct audit *a, const struct policy *p, struct audi
     }
     for (size_t i = 0; i < a->n_bundles && !named; i++)
         named = memcmp(a->bundles[i].bundle.attribution.policy.content_hash, p->hash, SHA256_BYTES) == 0;
-    audit_set(s, AUDIT_FILE, named ? AUDIT_AGREED : AUDIT_UNAVAILABLE, named ? "%.0s" : "no version in bodies and bundles has "
-              "the SHA-256 of this policy.json, %s…", audit_short(p->hash, x));
+    audit_set(s, AUDIT_FILE, named ? AUDIT_AGREED : AUDIT_UNAVAILABLE,
+              named ? "%.0s"
+                    : "no version in bodies and bundles has "
+                      "the SHA-256 of this policy.json, %s…",
+              audit_short(p->hash, x));
 }
 
 int audit_policy_checks(struct audit *a, const struct audit_policy *p, const char *scratch, struct audit_subject *s,

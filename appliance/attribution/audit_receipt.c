@@ -14,7 +14,8 @@ static void check_bundle(struct audited *r)
     proof_struct_hash(&b->bundle.proof, found);
     proof_struct_hash(r->proof, said);
     if (memcmp(said, found, HASH_BYTES) != 0)
-        audit_set(r->subject, AUDIT_BUNDLE, AUDIT_DIFFERS, "the bundle has another proof than the body: two proofs of one "
+        audit_set(r->subject, AUDIT_BUNDLE, AUDIT_DIFFERS,
+                  "the bundle has another proof than the body: two proofs of one "
                   "receipt");
     else if (*b->fault)
         audit_set(r->subject, AUDIT_BUNDLE, AUDIT_DIFFERS, "%s", b->fault);
@@ -40,13 +41,18 @@ static void check_policy(struct audited *r)
     if (!r->policy_row)
         audit_set(r->subject, AUDIT_POLICY, AUDIT_DIFFERS, "neither body nor bundle has the row of policy %s…", id);
     else if (memcmp(r->policy_row->base_version, version, 32) != 0)
-        audit_set(r->subject, AUDIT_POLICY, AUDIT_DIFFERS, "policy %s… is of another version than the one that answered", id);
+        audit_set(r->subject, AUDIT_POLICY, AUDIT_DIFFERS,
+                  "policy %s… is of another version than the one that answered", id);
     else if (!r->policy)
-        audit_set(r->subject, AUDIT_POLICY, AUDIT_UNAVAILABLE, "the folder of policy %s… (policy.json with SHA-256 %s…) was "
-                  "not given", id, audit_short(r->policy_row->content_hash, (char[12]){0}));
+        audit_set(r->subject, AUDIT_POLICY, AUDIT_UNAVAILABLE,
+                  "the folder of policy %s… (policy.json with SHA-256 %s…) was "
+                  "not given",
+                  id, audit_short(r->policy_row->content_hash, (char[12]){0}));
     else if (!policy_covers(r->policy, p->model_version, p->adapter_version))
-        audit_set(r->subject, AUDIT_POLICY, AUDIT_DIFFERS, "the document of policy %s… names another model or adapter than the "
-                  "proof", id);
+        audit_set(r->subject, AUDIT_POLICY, AUDIT_DIFFERS,
+                  "the document of policy %s… names another model or adapter than the "
+                  "proof",
+                  id);
     else
         audit_set(r->subject, AUDIT_POLICY, AUDIT_AGREED, "%s", "");
 }
@@ -72,7 +78,8 @@ static const struct signed_statement *in_next_body(const struct audited *r)
 /* From the next body, else from the bundle; both must say the same. */
 static void take_statement(struct audited *r)
 {
-    const struct bundle_attribution *a = r->bundle && r->bundle->bundle.has_attribution ? &r->bundle->bundle.attribution : NULL;
+    const struct bundle_attribution *a =
+        r->bundle && r->bundle->bundle.has_attribution ? &r->bundle->bundle.attribution : NULL;
     const struct signed_statement *s = in_next_body(r);
     uint8_t said[HASH_BYTES], found[HASH_BYTES];
     bool in_bundle = a && a->has_statement && a->has_signature;
@@ -89,17 +96,20 @@ static void take_statement(struct audited *r)
     statement_struct_hash(&s->statement, said);
     statement_struct_hash(&a->statement, found);
     if (memcmp(said, found, HASH_BYTES) != 0)
-        audit_set(r->subject, AUDIT_STATEMENT, AUDIT_DIFFERS, "body and bundle have two different statements of this "
+        audit_set(r->subject, AUDIT_STATEMENT, AUDIT_DIFFERS,
+                  "body and bundle have two different statements of this "
                   "receipt: the node can be slashed for it");
 }
 
 static void no_statement(struct audited *r)
 {
     if (r->next)
-        audit_set(r->subject, AUDIT_STATEMENT, AUDIT_DIFFERS, "the next batch's body has no statement for this receipt");
+        audit_set(r->subject, AUDIT_STATEMENT, AUDIT_DIFFERS,
+                  "the next batch's body has no statement for this receipt");
     else if (!r->last_of_epoch) /* else there is none: the data part is swept to the pool */
-        audit_set(r->subject, AUDIT_STATEMENT, AUDIT_UNAVAILABLE, r->body ? "the next batch's body was not given"
-                  : "the bundle has no statement yet: ask again after the node's next batch");
+        audit_set(r->subject, AUDIT_STATEMENT, AUDIT_UNAVAILABLE,
+                  r->body ? "the next batch's body was not given"
+                          : "the bundle has no statement yet: ask again after the node's next batch");
 }
 
 static void check_statement(struct audited *r)
@@ -110,7 +120,8 @@ static void check_statement(struct audited *r)
         audit_take(r->subject, AUDIT_STATEMENT, statement_check(&r->statement.statement, r->proof, &e), &e);
     statement_digest(&r->statement.statement, &r->audit->domains, digest);
     audit_take(r->subject, AUDIT_STATEMENT_SIGNATURE,
-               signature_check(r->audit->secp, digest, r->statement.signature, r->proof->node, "the statement", &e), &e);
+               signature_check(r->audit->secp, digest, r->statement.signature, r->proof->node, "the statement", &e),
+               &e);
 }
 
 static void check_shares(struct audited *r, struct audit_room *room)
@@ -134,8 +145,9 @@ static void check_shares(struct audited *r, struct audit_room *room)
         audit_set(r->subject, AUDIT_SHARES, AUDIT_DIFFERS, "the statement's root is %s…, the shares' %s…",
                   audit_short(s->shares_root, x), audit_short(root, y));
     else if (n != s->shares_count || total != s->shares_total)
-        audit_set(r->subject, AUDIT_SHARES, AUDIT_DIFFERS, "the statement says %u shares of %u units, they are %zu of %u",
-                  s->shares_count, s->shares_total, n, total);
+        audit_set(r->subject, AUDIT_SHARES, AUDIT_DIFFERS,
+                  "the statement says %u shares of %u units, they are %zu of %u", s->shares_count, s->shares_total, n,
+                  total);
     else if (gradient > (s->kind == STATEMENT_SPANS ? 0 : open))
         audit_set(r->subject, AUDIT_SHARES, AUDIT_DIFFERS, "%llu gradient units in kind %d with %u open",
                   (unsigned long long)gradient, s->kind, open);

@@ -66,9 +66,9 @@ static void print_json(const struct printed *p, const struct audit_subject *s)
     json_t *checks = json_array(), *j;
     for (int c = 0; c < AUDIT_CHECKS; c++)
         if (s->check[c].outcome != AUDIT_NONE)
-            json_array_append_new(checks, json_pack("{s:s,s:s,s:s%}", "check", audit_check_name((enum audit_check)c), "outcome",
-                                                    audit_outcome_name(s->check[c].outcome), "reason", s->check[c].reason,
-                                                    strlen(s->check[c].reason)));
+            json_array_append_new(checks, json_pack("{s:s,s:s,s:s%}", "check", audit_check_name((enum audit_check)c),
+                                                    "outcome", audit_outcome_name(s->check[c].outcome), "reason",
+                                                    s->check[c].reason, strlen(s->check[c].reason)));
     if (s->proof)
         hex_encode(s->proof->receipt_id, 32, id + 2);
     j = s->proof ? json_pack("{s:s,s:s,s:I,s:I,s:s,s:o}", "kind", kinds[s->kind], "receipt_id", id, "epoch",
@@ -106,18 +106,20 @@ static void print_end(const struct printed *p, const struct audit *a, bool check
     progress_done();
     if (p->json) {
         printf("%s],\"verdict\":\"%s\",\"receipts\":%llu,\"agreed\":%llu,\"differs\":%llu,\"unavailable\":%llu,"
-               "\"unsampled\":%llu,\"beacon\":%s%s%s}\n", p->subjects ? "" : "{\"subjects\":[", audit_outcome_name(p->worst),
-               (unsigned long long)p->receipts, (unsigned long long)p->count[AUDIT_AGREED],
-               (unsigned long long)p->count[AUDIT_DIFFERS], (unsigned long long)p->count[AUDIT_UNAVAILABLE],
-               (unsigned long long)p->count[AUDIT_UNSAMPLED], sampled ? "\"" : "", sampled ? beacon : "null", sampled ? "\"" : "");
+               "\"unsampled\":%llu,\"beacon\":%s%s%s}\n",
+               p->subjects ? "" : "{\"subjects\":[", audit_outcome_name(p->worst), (unsigned long long)p->receipts,
+               (unsigned long long)p->count[AUDIT_AGREED], (unsigned long long)p->count[AUDIT_DIFFERS],
+               (unsigned long long)p->count[AUDIT_UNAVAILABLE], (unsigned long long)p->count[AUDIT_UNSAMPLED],
+               sampled ? "\"" : "", sampled ? beacon : "null", sampled ? "\"" : "");
         return;
     }
-    printf("\n%llu receipts: %llu agreed, %llu differ, %llu unavailable, %llu unsampled\n", (unsigned long long)p->receipts,
-           (unsigned long long)p->count[AUDIT_AGREED], (unsigned long long)p->count[AUDIT_DIFFERS],
-           (unsigned long long)p->count[AUDIT_UNAVAILABLE], (unsigned long long)p->count[AUDIT_UNSAMPLED]);
+    printf("\n%llu receipts: %llu agreed, %llu differ, %llu unavailable, %llu unsampled\n",
+           (unsigned long long)p->receipts, (unsigned long long)p->count[AUDIT_AGREED],
+           (unsigned long long)p->count[AUDIT_DIFFERS], (unsigned long long)p->count[AUDIT_UNAVAILABLE],
+           (unsigned long long)p->count[AUDIT_UNSAMPLED]);
     if (sampled)
-        printf("drawn by %s, %s\n", beacon, checked_beacon ? "a block after all of these batches"
-                                                           : "which was not compared with the chain (--rpc)");
+        printf("drawn by %s, %s\n", beacon,
+               checked_beacon ? "a block after all of these batches" : "which was not compared with the chain (--rpc)");
 }
 
 /* ---- running */
@@ -154,9 +156,12 @@ static int run(struct audit_args *args, struct printed *p, struct err *e)
     int rc = asks ? chain_link_open(&args->link, &link, e)
                   : chain_file_load(args->link.chain ? args->link.chain : "devnet", &chain, e);
     struct secp *secp = secp_open(random);
-    struct audit a = {.secp = secp, .chain = asks ? &link.chain : &chain, .report = report, .progress = show_progress, .user = p,
-                      .model = {.isa = args->isa, .threads = (int)args->threads,
-                                .window = (int32_t)args->max_tokens}};
+    struct audit a = {.secp = secp,
+                      .chain = asks ? &link.chain : &chain,
+                      .report = report,
+                      .progress = show_progress,
+                      .user = p,
+                      .model = {.isa = args->isa, .threads = (int)args->threads, .window = (int32_t)args->max_tokens}};
     args->in.chain = asks ? &link : NULL;
     if (!rc && !secp)
         rc = err_set(e, OL_ENOMEM, MODULE, "no memory");
@@ -185,7 +190,8 @@ int command_audit(const struct command *command, int argc, char **argv)
         REAL("sample", &a.sample, "P", "evidence is checked of this part of the receipts, drawn by the beacon", 0, 1),
         TEXT("beacon", &a.beacon, "0xHASH|NUMBER", "a block later than the batches (default, with --rpc: the newest)"),
         CHAIN_LINK_OPTIONS(a.link),
-        INT("max-tokens", &a.max_tokens, "N", "as the policy's vectors were made with: a longer row is cut", 2, LORA_MOST_ROWS),
+        INT("max-tokens", &a.max_tokens, "N", "as the policy's vectors were made with: a longer row is cut", 2,
+            LORA_MOST_ROWS),
         INT("threads", &a.threads, "N", "compute threads, 0: every core", 0, 1024),
         TEXT("isa", &a.isa, "NAME", "avx2, avx512: of the canonical pass; all give the same bits"),
         FLAG("all", &a.all, "print the checks that agreed, too"),

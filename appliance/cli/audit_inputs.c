@@ -87,7 +87,8 @@ static int add_bundle(struct audit *a, const char *path, const struct file_map *
     verify_bundle((const char *)file->data, file->len, a->chain, a->secp, &b->bundle, &report);
     for (int c = VERIFY_CHECKS - 1; c >= 0; c--)
         if (report.check[c].outcome == VERIFY_FAILED)
-            snprintf(b->fault, sizeof b->fault, "%s: %.200s", verify_check_name((enum verify_check)c), report.check[c].reason);
+            snprintf(b->fault, sizeof b->fault, "%s: %.200s", verify_check_name((enum verify_check)c),
+                     report.check[c].reason);
     if (report.check[VERIFY_SCHEMA].outcome != VERIFY_OK) {
         struct err why = {0};
         err_set(&why, OL_EFORMAT, MODULE, "%s", b->fault);
@@ -141,7 +142,8 @@ static int add_all(struct audit *a, const char *path, const char *end, add_one a
     struct dirent **names;
     if (stat(path, &is) != 0 || !S_ISDIR(is.st_mode))
         return add(a, path, e);
-    int n = scandir(path, &names, NULL, alphasort), rc = n < 0 ? err_set(e, OL_EIO, MODULE, "%s cannot be listed", path) : 0;
+    int n = scandir(path, &names, NULL, alphasort),
+        rc = n < 0 ? err_set(e, OL_EIO, MODULE, "%s cannot be listed", path) : 0;
     for (int i = 0; i < n; i++) {
         char *name = NULL;
         if (rc == 0 && ends_with(names[i]->d_name, end))
@@ -165,7 +167,8 @@ static int add_evidence(struct audit *a, const char *path, struct err *e)
     if (!v)
         return no_memory(e);
     int rc = file_map_init(&file, path, &why);
-    json_t *root = rc ? NULL : notation_load((const char *)file.data, file.len, &why), *inner = json_object_get(root, "evidence");
+    json_t *root = rc ? NULL : notation_load((const char *)file.data, file.len, &why),
+           *inner = json_object_get(root, "evidence");
     if (!rc && !root)
         rc = OL_EFORMAT;
     char *text = inner ? json_dumps(inner, JSON_COMPACT) : NULL;

@@ -1,5 +1,5 @@
-/* What an auditor brings, read from files and folders into an audit. What cannot be read or is not what its hashes say is
- * reported as a subject of its own, and the audit goes on without it. */
+/* What an auditor brings, read from files and folders into an audit. What cannot be read or is not what its hashes say
+ * is reported as a subject of its own, and the audit goes on without it. */
 #ifndef OPENLORA_CLI_AUDIT_INPUTS_H
 #define OPENLORA_CLI_AUDIT_INPUTS_H
 

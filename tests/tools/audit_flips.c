@@ -1,12 +1,12 @@
-/* One change at a time in what a node published, and what `openlora audit` says to each: every number, every hash, every
- * byte of a vector, every list shortened.
+/* One change at a time in what a node published, and what `openlora audit` says to each: every number, every hash,
+ * every byte of a vector, every list shortened.
  *
  *   audit_flips CHAIN WORK MODEL ADAPTER evidence|bundle|body|lie NUMBER
  *
- * WORK is the world of tests/golden/audit_world.py; NUMBER names the file. evidence and bundle: the file alone changes. body:
- * the header beside it follows, as somebody would do it who may not sign. lie: so do signatures, roots and totals, as the
- * node itself would do it. A line per change: the place, a tab, the checks that differ, a tab, those that are unavailable and
- * were not before. The first line, "-", is without a change. */
+ * WORK is the world of tests/golden/audit_world.py; NUMBER names the file. evidence and bundle: the file alone changes.
+ * body: the header beside it follows, as somebody would do it who may not sign. lie: so do signatures, roots and
+ * totals, as the node itself would do it. A line per change: the place, a tab, the checks that differ, a tab, those
+ * that are unavailable and were not before. The first line, "-", is without a change. */
 #include "chainlite/core/hex.h"
 #include "base/file_map.h"
 #include "base/sha256.h"
@@ -32,7 +32,7 @@ struct flips {
     struct secp *secp;
     struct chain_file chain;
     struct domains domains;
-    struct audit_model model; /* opened once */
+    struct audit_model model;                 /* opened once */
     uint32_t differ, missing, missing_before; /* bits: 1 << enum audit_check */
     char place[256];
 };
@@ -88,9 +88,9 @@ static json_t *change(struct flips *f, const json_t *j, size_t *left)
             *left -= own;
             return NULL;
         }
-        return json_is_integer(j) ? json_integer(json_integer_value(j) + 1)
-                                  : json_is_boolean(j) ? json_boolean(json_is_false(j))
-                                                       : changed_text(json_string_value(j), *left);
+        return json_is_integer(j)   ? json_integer(json_integer_value(j) + 1)
+               : json_is_boolean(j) ? json_boolean(json_is_false(j))
+                                    : changed_text(json_string_value(j), *left);
     }
     if (json_is_array(j) && json_array_size(j) && (*left)-- == 0) {
         new = json_deep_copy(j);
@@ -234,9 +234,10 @@ static void run(struct flips *f, const char *const *paths, int n_paths, const ch
 {
     char policy[PATH_BYTES];
     const char *policies[] = {policy}, *evidences[] = {evidence};
-    struct audit_inputs in = {.paths = paths, .n_paths = n_paths, .policies = {policies, 1}, .evidence = {evidences, 1}};
-    struct audit a = {.secp = f->secp, .chain = &f->chain, .sample.ppb = PPB, .report = report, .progress = no_progress,
-                      .user = f};
+    struct audit_inputs in = {
+        .paths = paths, .n_paths = n_paths, .policies = {policies, 1}, .evidence = {evidences, 1}};
+    struct audit a = {
+        .secp = f->secp, .chain = &f->chain, .sample.ppb = PPB, .report = report, .progress = no_progress, .user = f};
     snprintf(policy, sizeof policy, "%s/policy", f->work);
     f->differ = f->missing = 0;
     must(audit_inputs_read(&in, &a, &failure));
@@ -314,8 +315,8 @@ static void open_all(struct flips *f, char **argv)
     snprintf(f->scratch, sizeof f->scratch, "/tmp/audit_flips_XXXXXX");
     CHECK(f->secp && mkdtemp(f->scratch));
     must(chain_file_load(argv[1], &f->chain, &failure));
-    domains_make(f->chain.chain_id, chain_file_contract(&f->chain, "Settlement"), chain_file_contract(&f->chain, "Escrow"),
-                 &f->domains);
+    domains_make(f->chain.chain_id, chain_file_contract(&f->chain, "Settlement"),
+                 chain_file_contract(&f->chain, "Escrow"), &f->domains);
     must(audit_inputs_read(&in, &opened, &failure));
     f->model = opened.model;
     f->model.threads = 1;
@@ -332,8 +333,11 @@ int main(int argc, char **argv)
         return 2;
     }
     open_all(&f, argv);
-    const char *folder = strcmp(f.kind, "evidence") == 0 ? "evidence" : strcmp(f.kind, "bundle") == 0 ? "bundles" : "bodies";
-    snprintf(path, sizeof path, "%s/node/%s/%d%s.json", f.work, folder, f.number, *folder == 'b' && folder[1] == 'o' ? ".body" : "");
+    const char *folder = strcmp(f.kind, "evidence") == 0 ? "evidence"
+                         : strcmp(f.kind, "bundle") == 0 ? "bundles"
+                                                         : "bodies";
+    snprintf(path, sizeof path, "%s/node/%s/%d%s.json", f.work, folder, f.number,
+             *folder == 'b' && folder[1] == 'o' ? ".body" : "");
     must(file_map_init(&file, path, &failure));
     json_t *root = notation_load((const char *)file.data, file.len, &failure);
     CHECK(root);

@@ -1,12 +1,13 @@
 /* What a node publishes and keeps of answers under a policy, made with the code that nodes run: bodies of batches with
- * their headers, evidence, and bundles without their chain's part. Signed by a fixed key, for the contracts of a chain file.
+ * their headers, evidence, and bundles without their chain's part. Signed by a fixed key, for the contracts of a chain
+ * file.
  *
  *   make_audit CHAIN POLICY MODEL ADAPTER OUT [ISA] < answers
  *
- * A line of input is an answer: {"batch":1…,"gradients":bool,"policy":bool,"unpaid":bool,"prompt":[ids],"answer":[ids]},
- * batches ascending; the last one, number 4, has one answer and is of another epoch. POLICY -: only prints the ids that a
- * policy's document needs, and the payer. Writes OUT/bodies/N.body.json and N.batch.json, OUT/evidence/N.json and
- * OUT/bundles/N.json. */
+ * A line of input is an answer:
+ * {"batch":1…,"gradients":bool,"policy":bool,"unpaid":bool,"prompt":[ids],"answer":[ids]}, batches ascending; the last
+ * one, number 4, has one answer and is of another epoch. POLICY -: only prints the ids that a policy's document needs,
+ * and the payer. Writes OUT/bodies/N.body.json and N.batch.json, OUT/evidence/N.json and OUT/bundles/N.json. */
 #include "attribution/answer.h"
 #include "base/sha256.h"
 #include "chainlite/core/hex.h"
@@ -57,8 +58,8 @@ static struct err failure;
         }                                                                                                              \
     } while (0)
 
-static void write_struct(const struct world *w, const char *folder, int number, const char *end, const struct schema *schema,
-                         const void *object)
+static void write_struct(const struct world *w, const char *folder, int number, const char *end,
+                         const struct schema *schema, const void *object)
 {
     char path[4096];
     struct buf text;
@@ -87,8 +88,11 @@ static void make_rows(struct world *w, const char *adapter)
     MUST(adapter_file_hash(adapter, model_file_config(w->file), hash, &failure));
     CHECK(hex_decode(hash, r->adapter.content_hash, 32));
     version_id(&r->model, r->adapter.base_version);
-    r->price = (struct row_price){.effective_time = 1750000000, .input_wei = 1000000000000001, .output_wei = 5000000000000007,
-                                  .floor_wei = 1000, .compute_wei = 70000000011};
+    r->price = (struct row_price){.effective_time = 1750000000,
+                                  .input_wei = 1000000000000001,
+                                  .output_wei = 5000000000000007,
+                                  .floor_wei = 1000,
+                                  .compute_wei = 70000000011};
     memcpy(r->price.node, w->node, ADDRESS_BYTES);
     version_id(&r->adapter, r->price.version);
     r->split = (struct row_split){400000000, 300000000, 200000000, 100000000, {0xbb, 1}, {0xbb, 2}, {0xbb, 3}};
@@ -168,8 +172,12 @@ static void make_proof(struct world *w, int i, const json_t *line)
     char name[16];
     snprintf(name, sizeof name, "receipt %d", i);
     const bool last = w->batch_of[i] == BATCHES; /* and the only receipt of its epoch */
-    *p = (struct proof){.epoch = last ? 3 : 2, .sequence = last ? 1 : (uint64_t)i + 1, .kind = KIND_CHAT,
-                        .status = STATUS_STOP, .start_time_ms = 1760000000000, .payer_previous = last ? 0 : (uint64_t)i};
+    *p = (struct proof){.epoch = last ? 3 : 2,
+                        .sequence = last ? 1 : (uint64_t)i + 1,
+                        .kind = KIND_CHAT,
+                        .status = STATUS_STOP,
+                        .start_time_ms = 1760000000000,
+                        .payer_previous = last ? 0 : (uint64_t)i};
     keccak256(name, strlen(name), p->receipt_id);
     memcpy(p->node, w->node, ADDRESS_BYTES);
     memcpy(p->payer, w->payer, ADDRESS_BYTES);
@@ -200,7 +208,9 @@ static void make_proof(struct world *w, int i, const json_t *line)
 
 static struct outbox_attribution attribution_of(const struct evidence *v)
 {
-    struct outbox_attribution a = {.answer_tokens = evidence_answer_tokens(v), .open_tokens = v->open_tokens, .spans = v->spans,
+    struct outbox_attribution a = {.answer_tokens = evidence_answer_tokens(v),
+                                   .open_tokens = v->open_tokens,
+                                   .spans = v->spans,
                                    .has_gradient = v->has_gradients};
     if (v->has_gradients) {
         keccak256(v->gradients.query.at, v->gradients.query.n, a.query_hash);
@@ -355,9 +365,15 @@ static void write_batch(struct world *w, int number, bool other_epoch)
 
 static void write_bundle(const struct world *w, int i, bool last)
 {
-    struct bundle b = {.version = BUNDLE_VERSION, .chain_id = w->chain.chain_id, .proof = w->receipt[i].proof,
-                       .response_text_hashes = {(void *)(uintptr_t)&w->text[i], 1}, .rows = w->rows, .has_voucher = true,
-                       .voucher = w->voucher, .has_attribution = w->has_evidence[i], .informative = json_object()};
+    struct bundle b = {.version = BUNDLE_VERSION,
+                       .chain_id = w->chain.chain_id,
+                       .proof = w->receipt[i].proof,
+                       .response_text_hashes = {(void *)(uintptr_t)&w->text[i], 1},
+                       .rows = w->rows,
+                       .has_voucher = true,
+                       .voucher = w->voucher,
+                       .has_attribution = w->has_evidence[i],
+                       .informative = json_object()};
     struct part parts[MAX_PARTS_PER_RECEIPT];
     struct fee fee;
     int n;
@@ -402,8 +418,8 @@ static void open_world(struct world *w, int argc, char **argv)
     CHECK(w->secp);
     MUST(secp_address(w->secp, node_key, w->node, &failure));
     MUST(secp_address(w->secp, payer_key, w->payer, &failure));
-    domains_make(w->chain.chain_id, chain_file_contract(&w->chain, "Settlement"), chain_file_contract(&w->chain, "Escrow"),
-                 &w->domains);
+    domains_make(w->chain.chain_id, chain_file_contract(&w->chain, "Settlement"),
+                 chain_file_contract(&w->chain, "Escrow"), &w->domains);
     make_voucher(w);
     MUST(model_file_open(argv[3], &w->file, &failure));
     make_rows(w, argv[4]);
