@@ -343,6 +343,26 @@ static int send_chunks(struct lane *l, uint64_t number, const struct claim_rows 
     return 0;
 }
 
+/* Nobody's money is taken for a batch that the contract would refuse for want of a bond behind it. */
+static int check_bond(struct lane *l, uint64_t number, const struct claim_rows *rows,
+                      const struct chain_account *accounts, struct err *e)
+{
+    wei_t open_wei = 0;
+    char have[WEI_TEXT_BYTES + 2], need[WEI_TEXT_BYTES + 2];
+    for (size_t i = 0; i < rows->n; i++)
+        if (accounts[i].claimed_wei == rows->at[i].before_wei && !hopeless(&rows->at[i], &accounts[i]))
+            open_wei += rows->at[i].claim.amount_wei;
+    wei_t need_wei = l->chain.collected_wei + open_wei - l->chain.finalised_cumulative_wei;
+    if (!open_wei || l->chain.bond_wei >= need_wei)
+        return 0;
+    wei_format_coin(l->chain.bond_wei, have);
+    wei_format_coin(need_wei, need);
+    err_set(e, OL_EBUSY, "lane", "batch %llu waits: the bond of %s does not cover the %s that are not final; add to it",
+            (unsigned long long)number, have, need);
+    lane_dead(l, 0, number, "bond_too_small", e->message);
+    return OL_EBUSY;
+}
+
 /* The batch's rows and their payers' accounts; owned. */
 static int load_rows(struct lane *l, uint64_t number, struct claim_rows *rows, struct chain_account **accounts,
                      struct claimed *out, struct err *e)
@@ -372,6 +392,8 @@ int claims_step(struct lane *l, struct outbox_batch *batch, struct claimed *out,
         crash_point(lane_planned);
     }
     rc = load_rows(l, number, &rows, &accounts, out, e);
+    if (!rc)
+        rc = check_bond(l, number, &rows, accounts, e);
     if (!rc)
         rc = send_chunks(l, number, &rows, accounts, out, e);
     if (!rc && out->decided) {

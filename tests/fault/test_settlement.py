@@ -578,6 +578,22 @@ def test_claims_without_a_batch_go_back(net, tmp_path):
     node.close()
 
 
+def test_no_claims_without_a_bond(net, tmp_path):
+    """A bond that does not cover the batch: nothing is taken from the payers until it does."""
+    node = Node(net, tmp_path / "node")
+    node.record(3)
+    assert node.settle()
+    before = net.collected()
+    net.do("Settlement", "unbond(address,uint128)", NODE, net.node()["bond"], sender=NODE)
+    node.record(20)
+    node.until(lambda: any(d["code"] == "bond_too_small" for d in node.lane.ask("pending")["dead"]), "no letter")
+    assert net.collected() == before
+    net.bond()
+    assert node.settle()
+    assert net.collected() > before and not node.lane.ask("pending")["dead"]
+    node.close()
+
+
 def test_more_claims_than_go_together(net, tmp_path):
     """20 chunks of claims: more than one step sends."""
     node = Node(net, tmp_path / "node", payers=40, batch_receipts=160, batch_age_s=1)
