@@ -3,11 +3,10 @@
  *
  *   audit_flips CHAIN WORK MODEL ADAPTER evidence|bundle|body|lie NUMBER
  *
- * WORK is the world of tests/golden/audit_world.py; NUMBER names the file. evidence and bundle: the file alone changes.
- * body: the header beside it follows, as somebody would do it who may not sign. lie: so do signatures, roots and
- * totals, as the node itself would do it. A line per change: the place, a tab, the checks that differ, a tab, those
- * that are unavailable and were not before. The first line, "-", is without a change. */
-#include "chainlite/core/hex.h"
+ * WORK is the world of tests/golden/audit_world.py, and gets a folder of copies; NUMBER names the file. evidence and
+ * bundle: the file alone changes. body: the header beside it follows, as somebody would do it who may not sign. lie: so
+ * do signatures, roots and totals, as the node itself would do it. A line per change: the place, a tab, the checks that
+ * differ, a tab, those that are unavailable and were not before. The first line, "-", is without a change. */
 #include "base/file_map.h"
 #include "base/sha256.h"
 #include "chainlite/json/notation.h"
@@ -312,7 +311,7 @@ static void open_all(struct flips *f, char **argv)
     f->kind = argv[5];
     f->number = argv[6][0] - '0';
     f->secp = secp_open(node_key);
-    snprintf(f->scratch, sizeof f->scratch, "/tmp/audit_flips_XXXXXX");
+    snprintf(f->scratch, sizeof f->scratch, "%s/flips_XXXXXX", f->work);
     CHECK(f->secp && mkdtemp(f->scratch));
     must(chain_file_load(argv[1], &f->chain, &failure));
     domains_make(f->chain.chain_id, chain_file_contract(&f->chain, "Settlement"),
