@@ -72,6 +72,8 @@ class Experiment:
                 sets += pair
                 truth.append(np.array(done).reshape(self.a.seeds, 2, -1))
                 print(f"{self.folder.name}: pair {number + 1} of {self.a.pairs} retrained", file=sys.stderr)
+        if not sets:
+            raise SystemExit("no pair of halves was retrained within the budget; what is done is kept, run it again")
         members = np.array([[float(c in s) for c in range(texts.CONTRIBUTORS)] for s in sets])
         return members, np.concatenate(truth, 1).transpose(0, 2, 1)
 
@@ -163,10 +165,8 @@ def comparisons(scored, drawn):
 
 def judged(x, deadline):
     """Figures of one set of texts, and the scores in every draw."""
-    named, pinned = all_scores(x)
     sets, truth = x.retrain_all(deadline)
-    if not len(sets):
-        raise SystemExit("no pair of halves was retrained within the budget; what is done is kept, run it again")
+    named, pinned = all_scores(x)
     j = Judge(sets, truth.mean(0), x.a.draws, x.seed)
     scored, drawn = table(j, named, x.queries)
     result = {"seed": x.seed, "sets": len(sets), "trainings": len(truth), "queries": len(x.queries), "pinned": pinned,
