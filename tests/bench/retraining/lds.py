@@ -211,8 +211,9 @@ def parse():
         "Judges attribution by retraining: adapters are trained on halves of eight contributors, and a good score foretells "
         "which answers become likelier (linear datamodelling score), beside BM25, gradient dot, DataInf and chance. Also "
         "poisoned contributors and canaries. What is done already is kept in build/lds; prints Markdown."),
-        epilog="Times on two free cores: --tiny about 5 minutes (base 1, retraining 2, poison and canaries 1); without, "
-               "on the 135M model, about 1 minute a pair with 8 rows. --short: half a minute once the base is made.")
+        epilog="Times on two free cores: the tiny base once 2 minutes; --tiny 1 to 2 minutes for each --seed, poison and "
+               "canaries 2. Without --tiny, on the 135M model: about a minute a pair, 3 before the first and 3 after the "
+               "last. --short: 10 seconds once there is a base.")
     p.add_argument("--tiny", action="store_true", help="a scratch model of a million parameters: all 70 halves, 2 seeds")
     p.add_argument("--short", action="store_true", help="the tiny model, 5 pairs and one seed, no poison, no canaries")
     p.add_argument("--model", default=DEFAULT_MODEL, help="the base when not --tiny [%(default)s]")

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save_file
 import texts
 
 ROOT = Path(__file__).resolve().parents[3]
-BUILD = ROOT / "build"
+BUILD = Path(os.environ.get("OPENLORA_BUILD", ROOT / "build"))
 sys.path.insert(0, str(ROOT / "tests/golden"))
 from datanet_export import Contribution, write as write_datanet  # noqa: E402
 
