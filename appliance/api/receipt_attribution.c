@@ -156,7 +156,7 @@ static void nothing(void *user) { (void)user; }
 static bool plain(const char *text)
 {
     for (; *text; text++)
-        if (!isalnum((unsigned char)*text))
+        if (!isalnum((unsigned char)*text) && *text != '.')
             return false;
     return true;
 }

@@ -52,5 +52,5 @@ attribution_show() { # RECEIPT
     build/openlora chain claim "$DEMO/next-bundle.json" --for "$FIRST_CONTRIBUTOR" --chain "$CHAIN_FILE" \
         --rpc "$CHAIN_URL" --dev-account || die "the contributor's part could not be claimed"
     printf '\n── contributor %s\n' "$FIRST_CONTRIBUTOR"
-    build/openlora contributor "$FIRST_CONTRIBUTOR"
+    build/openlora contributor "$FIRST_CONTRIBUTOR" --claims --chain "$CHAIN_FILE" --rpc "$CHAIN_URL"
 }

@@ -105,15 +105,20 @@ static const struct share *share_of(const struct signed_statement *s, const uint
     return NULL;
 }
 
-static void list_use(struct uses *u, const struct attribution_statement *s, const struct share *share, wei_t amount)
+static void list_use(struct uses *u, const struct attribution_statement *s, const struct share *share, wei_t fee, wei_t amount)
 {
     struct buf *b = u->out;
     buf_add_str(b, u->listed++ ? ",{\"receipt_id\":" : "{\"receipt_id\":");
     put_hex(b, s->receipt_id, 32);
     buf_add_str(b, ",\"policy\":");
     put_hex(b, s->policy, 32);
-    buf_printf(b, ",\"kind\":%u,\"answer_tokens\":%u,\"span_units\":%u,\"gradient_units\":%u,\"wei\":", s->kind,
-               s->answer_tokens, share->span_units, share->gradient_units);
+    buf_add_str(b, ",\"node\":");
+    put_hex(b, s->node, sizeof s->node);
+    buf_printf(b, ",\"epoch\":%" PRIu64 ",\"kind\":%u,\"answer_tokens\":%u,\"span_units\":%u,\"gradient_units\":%u", s->epoch,
+               s->kind, s->answer_tokens, share->span_units, share->gradient_units);
+    buf_add_str(b, ",\"fee_wei\":");
+    put_wei(b, fee);
+    buf_add_str(b, ",\"wei\":");
     put_wei(b, amount);
     buf_add_str(b, ",\"state\":");
     put_text(b, outbox_batch_state_name((enum outbox_batch_state)u->posting.state));
@@ -141,7 +146,7 @@ static int take_use(void *user, const struct signed_statement *s)
         u->settled_wei += amount;
     bool before = a->epoch < u->epoch || (a->epoch == u->epoch && a->sequence < u->sequence);
     if (before && u->listed < u->limit)
-        list_use(u, a, share, amount);
+        list_use(u, a, share, receipt.proof.fee_wei, amount);
     else
         u->more = u->more || before;
     return 0;

@@ -7,7 +7,7 @@ const READ_BY_LIGHT_CLIENTS = {
     Clock: ['_pauses'],
     Escrow: ['_accounts', '_nodes', '_thaws', '_signers', '_refunds'],
     Registry: ['_registeredAt'],
-    Rewards: ['_payouts'],
+    Rewards: ['_claimed', '_payouts'],
     Settlement: ['_batches', '_nodes'],
 };
 

@@ -54,6 +54,9 @@ void slot_escrow_refunds(const uint8_t node[ADDRESS_BYTES], uint8_t out[32]);
 void slot_escrow_refund(const uint8_t node[ADDRESS_BYTES], uint64_t index, unsigned word, uint8_t out[32]);
 /* Registry: when the row with this id was published, 0 if never. */
 void slot_registered(const uint8_t id[32], uint8_t out[32]);
+/* Rewards: what a beneficiary was paid in an epoch of a node (lower 128 bits). */
+void slot_claimed(const uint8_t node[ADDRESS_BYTES], uint64_t epoch, const uint8_t beneficiary[ADDRESS_BYTES],
+                  uint8_t out[32]);
 /* Rewards: where a beneficiary's payouts go, 0: to itself. */
 void slot_payout(const uint8_t beneficiary[ADDRESS_BYTES], uint8_t out[32]);
 

@@ -14,6 +14,7 @@ enum {
     ESCROW_SIGNERS = 5,
     ESCROW_REFUNDS = 6,
     REGISTRY_REGISTERED_AT = 0,
+    REWARDS_CLAIMED = 0,
     REWARDS_PAYOUTS = 3
 };
 
@@ -104,6 +105,19 @@ void slot_settlement_node(const uint8_t node[ADDRESS_BYTES], unsigned word, uint
 void slot_escrow_node(const uint8_t node[ADDRESS_BYTES], unsigned word, uint8_t out[32])
 {
     slot_of_struct(ESCROW_NODES, node, word, out);
+}
+
+void slot_claimed(const uint8_t node[ADDRESS_BYTES], uint64_t epoch, const uint8_t beneficiary[ADDRESS_BYTES],
+                  uint8_t out[32])
+{
+    uint8_t keys[3][32] = {{0}};
+    mpt_word_address(node, keys[0]);
+    for (int i = 0; i < 8; i++)
+        keys[1][24 + i] = (uint8_t)(epoch >> (56 - 8 * i));
+    mpt_word_address(beneficiary, keys[2]);
+    mpt_slot(REWARDS_CLAIMED, out);
+    for (int i = 0; i < 3; i++)
+        mpt_mapping_slot(keys[i], out, out);
 }
 
 void slot_payout(const uint8_t beneficiary[ADDRESS_BYTES], uint8_t out[32])

@@ -89,6 +89,13 @@ START_TEST(test_layout)
     slot_payout(b, slot);
     expect(variable(layout, "Rewards", "_payouts", "mapping(address => address)"), (const uint8_t(*)[32])&keys[1], 1, 0,
            slot);
+    uint8_t paid[3][32] = {{0}};
+    memcpy(paid[0] + 12, a, sizeof a);
+    paid[1][30] = 0x12, paid[1][31] = 0x34;
+    memcpy(paid[2] + 12, b, sizeof b);
+    slot_claimed(a, 0x1234, b, slot);
+    expect(variable(layout, "Rewards", "_claimed", "mapping(address => mapping(uint64 => mapping(address => uint128)))"),
+           (const uint8_t(*)[32])paid, 3, 0, slot);
     json_decref(layout);
 }
 END_TEST
