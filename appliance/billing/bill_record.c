@@ -237,6 +237,18 @@ static void take_no(struct bill *b, const json_t *result, struct refusal *r)
         spend_refund(b->billing->spend, b->caller.key.id, b->fee_wei, (int64_t)time(NULL));
 }
 
+/* A policy that the registry does not have (any more) must not cost the answer: it is billed without. */
+static bool retry_unattributed(struct bill *b, const json_t *result)
+{
+    const char *code = json_string_value(json_object_get(result, "code"));
+    struct err e;
+    if (!code || strcmp(code, "not_registered") != 0 || !json_is_object(json_object_get(b->record, "attribution")))
+        return false;
+    log_line(LOG_WARN, "billing", "an answer stays unattributed: its policy is not registered");
+    json_object_set_new(b->record, "attribution", json_null());
+    return chain_record(b->billing->chain, json_deep_copy(b->record), bill_on_recorded, b, &e) == 0;
+}
+
 void bill_on_recorded(void *user, int rc, int status, const json_t *result, const struct err *why)
 {
     struct bill *b = user;
@@ -252,6 +264,8 @@ void bill_on_recorded(void *user, int rc, int status, const json_t *result, cons
             arrears_settle(b->billing->arrears, b->receipt_id);
         if (take_proof(b, result, &e) != 0)
             refuse(&r, 503, "billing_unavailable", NULL, "%s", e.message);
+    } else if (retry_unattributed(b, result)) {
+        return;
     } else {
         take_no(b, result, &r);
     }

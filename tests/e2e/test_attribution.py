@@ -214,6 +214,23 @@ def test_gradients_outlive_a_crash(node, acme):
     assert node.explained(acme, receipt)["gradients"] in ("computed", "none")
 
 
+def test_a_policy_that_goes_does_not_cost_the_answer(node, acme):
+    """chainlited's catalog loses the policy while openlorad still believes in it."""
+    file = node.chain.folder / "catalog.json"
+    before = file.read_text()
+    catalog = json.loads(before)
+    catalog["versions"] = [v for v in catalog["versions"] if v["kind"] != "policy"]
+    file.write_text(json.dumps(catalog, separators=(",", ":")))
+    try:
+        assert node.chain.request("POST", "/v1/reload")[0] == 200
+        bill = node.ask(acme, attribution="spans")["usage"]["openlora"]
+    finally:
+        file.write_text(before)
+        assert node.chain.request("POST", "/v1/reload")[0] == 200
+    assert bill["attribution"] is None
+    assert proof_of(node, bill["receipt_id"])["attribution_policy"] == "0x" + "00" * 32
+
+
 def test_a_changed_policy_is_refused(node):
     index = node.policy / "spans.index"
     data = bytearray(index.read_bytes())
