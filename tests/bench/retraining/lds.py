@@ -84,6 +84,7 @@ def our_scores(x):
     strangers = m.encode(nulls(x.a.nulls))
     tau = policy.tau(strangers)
     owned, opened = policy.spans(x.examples, tau)
+    spans = owned.sum()
     seed, sizes, u = policy.vectors()
 
     def vectors(examples, open_tokens):
@@ -98,15 +99,21 @@ def our_scores(x):
     null = vectors(strangers[:24], policy.spans(strangers[:24], tau)[1])
     tokens, open_tokens = [len(e.answer) for e in x.examples], [sum(o) for o in opened]
     kappa = int(policy.units(null, 0, 1, [1] * len(null), [1] * len(null))[0][:, :, 4].max())
-    totals = policy.units(v, kappa, 1, tokens, open_tokens)[1]
-    own = [t for t, q in zip(totals, x.queries) if q.own and q.stratum == "style"]
-    rows = policy.units(v, kappa, max(1, int(np.median(own))), tokens, open_tokens)[0]
-    share = owned / np.array(tokens)[:, None]
-    pinned = {"tau_millibits": tau, "kappa_ppb": kappa, "s0": int(np.median(own)), "nulls": len(null),
-              "span_tokens": int(owned.sum()), "answer_tokens": int(sum(tokens))}
+    owned /= np.array(tokens)[:, None]
+
+    def units(kappa_ppb):
+        """Shares with S₀ the median X of the adapter's own answers to questions of its kind, as calibration takes it."""
+        totals = policy.units(v, kappa_ppb, 1, tokens, open_tokens)[1]
+        s0 = max(1, int(np.median([t for t, q in zip(totals, x.queries) if q.own and q.stratum == "style"])))
+        return owned + policy.units(v, kappa_ppb, s0, tokens, open_tokens)[0][:, :, 3] / 1e9, s0
+
+    shares, s0 = units(kappa)
+    pinned = {"tau_millibits": tau, "kappa_ppb": kappa, "s0": s0, "nulls": len(null),
+              "span_tokens": int(spans), "answer_tokens": int(sum(tokens))}
     for e in x.examples:
         e.open = None
-    return {"spans and gradients, units": share + rows[:, :, 3] / 1e9, "spans alone": share}, pinned, (seed, sizes, u)
+    return ({"spans and gradients, units": shares, "units without a floor": units(0)[0], "spans alone": owned}, pinned,
+            (seed, sizes, u))
 
 
 def all_scores(x):
