@@ -1,6 +1,7 @@
 """Attacks on spans: the demo's rows as Datanets, answers that quote, vary and only resemble them, and the rule of
 docs/attribution.md §2 once by the programs and once here, where each of its parts can be switched off."""
 import json
+import os
 import random
 import subprocess
 import sys
@@ -15,7 +16,7 @@ sys.path.insert(0, str(ROOT / "tests/golden"))
 from datanet_export import Contribution, write  # noqa: E402
 from tokenizers_made import twin_of_gguf  # noqa: E402
 
-BUILD = ROOT / "build"
+BUILD = Path(os.environ.get("OPENLORA_BUILD", ROOT / "build"))
 MODEL = Path.home() / ".cache/openlora/SmolLM2-135M-Instruct.Q4_1.gguf"
 TAU = json.loads((ROOT / "appliance/demo/attribution/pirate/calibration.json").read_text())["tau_millibits"]
 OWNER = "0x" + "0f" * 20
