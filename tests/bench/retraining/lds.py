@@ -161,6 +161,7 @@ def comparisons(scored, drawn):
         compare(ours, best("BM25"), 0.0)
         compare(ours, "gradient dot, end", 0.0)
         compare(ours, "gradient dot, half", 0.0)
+    compare("influence, not projected", "influence, not projected, end", 0.0)  # half way against where training ended
     compare("influence, not projected", best("DataInf"), -DATAINF_MARGIN)
     compare("influence I_c", best("DataInf"), -DATAINF_MARGIN)
     loss = scored["influence, not projected"]["lds"] - scored["influence I_c"]["lds"]
