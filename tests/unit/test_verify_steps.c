@@ -6,7 +6,7 @@
 
 static struct chain_file chain;
 static struct secp *secp;
-static struct bundle bundle;
+static struct bundle bundle, whole; /* whole: as it was read, and owner of all lists */
 static struct verify_report report;
 static struct verification v;
 
@@ -24,13 +24,14 @@ static void setup(void)
                               .settlement = chain_file_contract(&chain, "Settlement"),
                               .escrow = chain_file_contract(&chain, "Escrow")};
     ck_assert(check_header(&v, &e) == 0 && check_account(&v, &e) == 0 && check_storage(&v, &e) == 0);
+    whole = bundle;
     free(text);
     json_decref(root);
 }
 
 static void teardown(void)
 {
-    schema_free(&bundle_schema, &bundle);
+    schema_free(&bundle_schema, &whole);
     schema_free(&chain_file_schema, &chain);
     secp_close(secp);
 }
