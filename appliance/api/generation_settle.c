@@ -106,6 +106,7 @@ static int record(struct generation *g, bool complete, struct refusal *refused)
         .decode_ms = to_ms(u->decode_ms), .sum_logprob = g->delivery.sum_logprob, .text_hashes = hashes,
         .n_texts = g->n_parts, .before = !complete ? &nothing : keepable ? before : NULL,
         .after = complete ? &g->after : &nothing, .stream = g->params.stream,
+        .awaits_gradients = g->covered && attributor_awaits(g->app->attributor, &g->evidence),
         .shows_attribution = g->params.attribution != ATTRIBUTION_OFF,
         .attribution = attributed ? &attribution : NULL, .evidence = attributed ? &evidence : NULL};
     g->references++;

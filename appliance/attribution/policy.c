@@ -184,3 +184,13 @@ int policy_gradient_units(const struct policy *p, const struct influence_answer 
     influence_result_deinit(&r);
     return OL_OK;
 }
+
+bool policy_draws(const struct policy_document *d, const uint8_t signature[SIGNATURE_BYTES])
+{
+    uint8_t hash[HASH_BYTES];
+    uint64_t number = 0;
+    keccak256(signature, SIGNATURE_BYTES, hash);
+    for (int i = 0; i < 8; i++)
+        number = number << 8 | hash[i];
+    return number % PPB < d->sampling_ppb;
+}

@@ -8,6 +8,7 @@
 #include "attribution/span_index.h"
 #include "attribution/span_sources.h"
 #include "attribution/surprisal.h"
+#include "chainlite/core/secp.h"
 #include "chainlite/core/shares.h"
 
 #define POLICY_FILE "policy.json"
@@ -32,6 +33,10 @@ void policy_close(struct policy *); /* NULL is fine */
 
 /* Which version of which base it is about. */
 bool policy_covers(const struct policy *, const uint8_t model_version[32], const uint8_t adapter_version[32]);
+
+/* Does the policy's sample draw the receipt whose proof has this signature (docs/attribution.md §4)? Its gradients are
+ * computed however much else there is to do. */
+bool policy_draws(const struct policy_document *, const uint8_t signature[SIGNATURE_BYTES]);
 
 /* influence_units under the policy's rule, by beneficiary: strictly ascending, none 0. What sources that may not earn
  * would get is nobody's. out: room for p->vectors.n; *n of them. The policy has gradients. */

@@ -82,23 +82,18 @@ const struct policy *attributor_policy(const struct attributor *a, const uint8_t
     return NULL;
 }
 
-/* docs/attribution.md §4 */
-static bool draws(const struct policy *p, const uint8_t signature[SIGNATURE_BYTES])
+bool attributor_awaits(const struct attributor *a, const struct evidence *v)
 {
-    uint8_t hash[HASH_BYTES];
-    uint64_t number = 0;
-    keccak256(signature, SIGNATURE_BYTES, hash);
-    for (int i = 0; i < 8; i++)
-        number = number << 8 | hash[i];
-    return number % PPB < p->document.sampling_ppb;
+    const struct policy *p = a->idle && v->open_tokens > 0 ? attributor_policy(a, v->policy) : NULL;
+    return p && p->document.has_gradients;
 }
 
 void attributor_recorded(struct attributor *a, const struct evidence *v, const uint8_t signature[SIGNATURE_BYTES],
                          bool first)
 {
     const struct policy *p = attributor_policy(a, v->policy);
-    if (a->idle && p)
-        idle_add(a->idle, v->receipt_id, draws(p, signature), first);
+    if (p && attributor_awaits(a, v))
+        idle_add(a->idle, v->receipt_id, policy_draws(&p->document, signature), first);
 }
 
 void attributor_stats(struct attributor *a, struct attributor_stats *out)

@@ -63,6 +63,8 @@ struct attributor_answer {
  * this answer, *out owns nothing. Any thread. */
 int attributor_answer(struct attributor *, const struct attributor_answer *, struct evidence *out, bool *covered,
                       struct err *) __attribute__((warn_unused_result));
+/* Will its gradients be computed? Only then it is written down as open. */
+bool attributor_awaits(const struct attributor *, const struct evidence *);
 /* Its receipt is signed and its evidence on disk: gradients may follow. Whether the policy's sample draws it goes by the
  * proof's signature, so everybody can tell. first: before what waits for idle time. */
 void attributor_recorded(struct attributor *, const struct evidence *, const uint8_t signature[SIGNATURE_BYTES],

@@ -63,6 +63,7 @@ struct bill_answer { /* what was delivered */
     const struct buf *before, *after;
     bool stream;
     bool shows_attribution;     /* usage.openlora lists the spans */
+    bool awaits_gradients;      /* LEDGER_OPEN, until somebody has dealt with them */
     const struct buf *evidence; /* of the attribution, kept for audits; borrowed during the call. NULL: none */
 };
 

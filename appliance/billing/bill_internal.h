@@ -29,7 +29,7 @@ struct bill {
     wei_t fee_wei;                /* by our own count, from bill_record on */
     json_t *record, *extras;      /* what chainlited and the ledger get */
     uint8_t signature[SIGNATURE_BYTES]; /* of the proof; 0 until then */
-    bool shows_attribution;
+    bool shows_attribution, awaits_gradients;
     char *evidence;               /* owned JSON, or NULL */
     const struct buf *before, *after;
     char *outcome;                /* owned */

@@ -100,7 +100,8 @@ int bill_before_record(void *ctx, void *const *bills, int n, struct err *e)
         if (b->evidence) {
             ledger_put(w, LEDGER_EVIDENCE, b->receipt_id, b->evidence, strlen(b->evidence));
             ledger_expire(w, LEDGER_EVIDENCE, b->receipt_id, now_s + billing->config.evidence_s);
-            ledger_put(w, LEDGER_OPEN, b->receipt_id, NULL, 0);
+            if (b->awaits_gradients)
+                ledger_put(w, LEDGER_OPEN, b->receipt_id, NULL, 0);
         }
         if (b->before)
             put_kept(b, w, now_s);
@@ -286,6 +287,7 @@ int bill_record(struct bill *b, const struct bill_answer *a, bill_done done, voi
     b->before = b->ticket ? a->before : NULL;
     b->after = a->after;
     b->shows_attribution = a->shows_attribution;
+    b->awaits_gradients = a->awaits_gradients;
     b->owed = a->stream;
     if (fee_of(&b->price.row, a->prompt_tokens, a->cached_tokens, a->output_tokens, a->status, &fee, &e) != 0)
         return refuse(r, 503, "billing_unavailable", NULL, "%s", e.message);

@@ -2,6 +2,7 @@
 and units computed again here."""
 import json
 import subprocess
+import time
 
 import pytest
 from eth_utils import keccak
@@ -143,6 +144,22 @@ def test_contributors_are_public(node):
     assert status == 200 and body["uses"] == []  # without a chain nothing is settled
     assert node.get("/v1/contributors/0x12")[0] == 400
     assert node.get(f"/v1/contributors/{ANNA}?after=a%20b")[0] == 400
+
+
+def test_without_gradients_nothing_waits(node, acme):
+    """A node that computes none says so at once, and what it answered meanwhile is not taken up later."""
+    node.crash()
+    node.flags.append("--no-gradients")
+    try:
+        node.restart()
+        receipt = node.ask(acme, attribution="full")["usage"]["openlora"]["receipt_id"]
+        assert node.attribution(acme, receipt)[1]["gradients"] == "none"
+    finally:
+        node.crash()
+        node.flags.remove("--no-gradients")
+        node.restart()
+    time.sleep(2)
+    assert node.attribution(acme, receipt)[1]["gradients"] == "none"
 
 
 def test_gradients_outlive_a_crash(node, acme):

@@ -404,6 +404,11 @@ int attributor_answer(struct attributor *a, const struct attributor_answer *q, s
     *covered = false;
     return 0;
 }
+bool attributor_awaits(const struct attributor *a, const struct evidence *v)
+{
+    (void)a, (void)v;
+    return false;
+}
 void attributor_recorded(struct attributor *a, const struct evidence *v, const uint8_t signature[SIGNATURE_BYTES],
                          bool first)
 {

@@ -102,6 +102,24 @@ START_TEST(test_units_by_beneficiary)
 }
 END_TEST
 
+/* The signature 1, 2 … 65; its number by eth_utils' keccak. */
+START_TEST(test_draws)
+{
+    struct policy_document d = {0};
+    uint8_t signature[SIGNATURE_BYTES];
+    for (int i = 0; i < SIGNATURE_BYTES; i++)
+        signature[i] = (uint8_t)(i + 1);
+    ck_assert(!policy_draws(&d, signature));
+    d.sampling_ppb = 245417380;
+    ck_assert(!policy_draws(&d, signature));
+    d.sampling_ppb++;
+    ck_assert(policy_draws(&d, signature));
+    d.sampling_ppb = PPB;
+    for (int i = 0; i < 256; i++, signature[0]++)
+        ck_assert(policy_draws(&d, signature));
+}
+END_TEST
+
 START_TEST(test_intervals)
 {
     static const uint32_t cases[][4] = {/* hits, n, interval in millionths, by sums of exact binomials */
@@ -137,6 +155,7 @@ int main(void)
     tcase_add_test(tcase, test_document);
     tcase_add_test(tcase, test_documents_that_no_policy_has);
     tcase_add_test(tcase, test_units_by_beneficiary);
+    tcase_add_test(tcase, test_draws);
     tcase_add_test(tcase, test_intervals);
     tcase_add_test(tcase, test_ranks);
     suite_add_tcase(suite, tcase);
