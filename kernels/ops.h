@@ -1,4 +1,4 @@
-/* The table of device operations: all that the engine knows of a device.
+/* The table of device operations: all that the engine knows of a device. CPU: kernels/cpu. CUDA: kernels/cuda.
  *
  * NUMERICS belong to this table, not to a backend (id: NUMERICS_ID). Every CPU variant equals the C reference bit
  * for bit; a result for a row never depends on which other rows share the step, on how a prompt is cut into
@@ -28,7 +28,7 @@
  *  - sample: kernels/cpu/sample.h; probabilities become integers rint(exp_ · 2^30), so that sums are exact in any order.
  * Fused operations equal the composition they name.
  *
- * EXECUTION: operations are enqueued on a stream in order; `submit` checks what was enqueued (bad arguments fail
+ * EXECUTION: a step's operations stand between `begin` and `submit`. They are enqueued on a stream in order; `submit` checks what was enqueued (bad arguments fail
  * there, with a message, and nothing runs), `wait` returns when all is done. Enqueueing never allocates, blocks or
  * reads back. A fault at run time is OL_EDEVICE from `wait`, and the device stays lost.
  *
@@ -62,16 +62,21 @@ struct weight; /* opaque, packed by the device */
 static inline int64_t pad_cols(int64_t n) { return (n + 15) & ~(int64_t)15; }
 
 struct device_config {
-    int threads;       /* compute threads, the waiting one included; 0 = one per core this process may use */
-    const char *isa;   /* NULL or "auto", else "ref", "avx2", "avx512" (see device_info.isa) */
-    bool protect;      /* debugging: device memory is unreadable outside of wait, upload, download */
+    int index;         /* which GPU, as its driver counts; 0 on the CPU */
+    int threads;       /* CPU: compute threads, the waiting one included; 0 = one per core this process may use */
+    const char *isa;   /* CPU: NULL or "auto", else "ref", "avx2", "avx512" (see device_info.isa) */
+    bool protect;      /* CPU, debugging: device memory is unreadable outside of wait, upload, download */
 };
 
 struct device_info {
-    const char *backend; /* "cpu" */
-    const char *isa;     /* instruction set in use: "avx512" */
-    int threads;
+    const char *backend; /* "cpu", "cuda" */
+    const char *isa;     /* instruction set in use: "avx512", "sm_90" */
+    char name[64];       /* of the GPU; empty on the CPU */
+    int index;
+    int threads;         /* CPU; 1 on a GPU */
+    size_t memory_bytes;    /* of the GPU; 0 on the CPU */
     size_t allocated_bytes; /* weights and buffers */
+    int graphs;             /* CUDA graphs held; 0 on the CPU */
 };
 
 /* One tensor as it lies in a file: (rows, cols), rows are outputs. Borrowed for the duration of the call. */
@@ -222,6 +227,8 @@ struct device_ops {
      * not on memory that a running stream uses. */
     int (*alloc)(struct device *, size_t bytes, dptr *out, struct err *);
     void (*free)(struct device *, dptr); /* 0 is ignored; so is NULL by weight_free */
+    int (*host_alloc)(struct device *, size_t bytes, void **out, struct err *); /* zeroed; copies to the device fast */
+    void (*host_free)(struct device *, void *);                                /* NULL is ignored */
     int (*upload)(struct device *, dptr dst, const void *src, size_t bytes, struct err *);
     int (*download)(struct device *, void *dst, dptr src, size_t bytes, struct err *);
 
@@ -236,6 +243,9 @@ struct device_ops {
     int (*stream_open)(struct device *, struct stream **out, struct err *);
     void (*stream_close)(struct stream *);
 
+    /* A step starts: `host` is what the copies will bring to the device. Its counts choose the sizes of launches
+     * (rounded up to a bucket), never results; kernels read the counts they work with from the device's own copy. */
+    void (*begin)(struct stream *, const struct step *host);
     void (*copy_in)(struct stream *, dptr dst, const void *src, size_t bytes);  /* src is read until wait returns */
     void (*copy_out)(struct stream *, void *dst, dptr src, size_t bytes);       /* dst is written until wait returns */
     void (*copy_pages)(struct stream *, const struct op_copy_pages *);
@@ -254,10 +264,5 @@ struct device_ops {
 };
 
 const struct device_ops *device_cpu(void);
-
-/* Shapes of a packed weight, for planning. */
-int64_t weight_rows(const struct weight *);
-int64_t weight_cols(const struct weight *);
-enum dtype weight_dtype(const struct weight *);
 
 #endif

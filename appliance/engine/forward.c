@@ -82,14 +82,13 @@ int forward_open(struct model *m, dptr pool, const struct step_limits *limits, s
     f->ld_logits = pad_cols(c->vocab);
     f->ld_attn = pad_cols((int64_t)c->n_heads * c->head_dim);
     f->ld_ffn = pad_cols(c->ffn);
-    f->step = calloc(1, f->at.bytes);
-    int rc = OL_OK;
-    if (!f->step)
-        rc = err_set(e, OL_ENOMEM, MODULE, "no memory for a step of %zu bytes", f->at.bytes);
-    else
+    void *step;
+    int rc = m->ops->host_alloc(m->device, f->at.bytes, &step, e);
+    if (rc == OL_OK) {
+        f->step = step;
         f->step->limits = *limits;
-    if (rc == OL_OK)
         rc = alloc_all(f, e);
+    }
     if (rc < 0) {
         forward_close(f);
         return rc;
@@ -110,7 +109,7 @@ void forward_close(struct forward *f)
                   f->hidden.q8, f->attn.f32,   f->attn.q8, f->ffn.f32,     f->ffn.q8};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         ops->free(f->m->device, all[i]);
-    free(f->step);
+    ops->host_free(f->m->device, f->step);
     free(f);
 }
 
@@ -243,6 +242,7 @@ int forward_run(struct forward *f, struct step_result *results, float *logits, s
     const struct step *s = f->step;
     if (!s->n_rows)
         return OL_OK;
+    ops->begin(f->stream, s);
     send_step(f);
     if (s->n_copies)
         ops->copy_pages(f->stream, &(struct op_copy_pages){f->d_step, f->pool, f->kv.page_bytes});

@@ -71,6 +71,19 @@ static int cpu_alloc(struct device *d, size_t bytes, dptr *out, struct err *e)
 
 static void cpu_free(struct device *d, dptr p) { memory_free(&d->memory, host(p)); }
 
+static int cpu_host_alloc(struct device *d, size_t bytes, void **out, struct err *e)
+{
+    (void)d;
+    *out = calloc(1, bytes ? bytes : 1);
+    return *out ? 0 : err_set(e, OL_ENOMEM, "cpu", "no memory for %zu bytes", bytes);
+}
+
+static void cpu_host_free(struct device *d, void *p)
+{
+    (void)d;
+    free(p);
+}
+
 static int copy(struct device *d, void *dst, const void *src, size_t bytes, struct err *e)
 {
     if (bytes && (!dst || !src))
@@ -111,6 +124,8 @@ const struct device_ops *device_cpu(void)
         .info = cpu_info,
         .alloc = cpu_alloc,
         .free = cpu_free,
+        .host_alloc = cpu_host_alloc,
+        .host_free = cpu_host_free,
         .upload = cpu_upload,
         .download = cpu_download,
         .weight_load = cpu_weight_load,
@@ -119,6 +134,7 @@ const struct device_ops *device_cpu(void)
         .sample_workspace = sample_workspace,
         .stream_open = cpu_stream_open,
         .stream_close = cpu_stream_close,
+        .begin = cpu_begin,
         .copy_in = cpu_copy_in,
         .copy_out = cpu_copy_out,
         .copy_pages = cpu_copy_pages,

@@ -49,6 +49,10 @@ static inline size_t packed_block_bytes(enum dtype t)
     return t == DTYPE_Q4_K ? Q4_K_BYTES : (size_t)dtype_info(t)->bytes * GROUP_ROWS;
 }
 
+int64_t weight_rows(const struct weight *);
+int64_t weight_cols(const struct weight *);
+enum dtype weight_dtype(const struct weight *);
+
 static inline int64_t weight_groups(const struct weight *w) { return (w->rows + GROUP_ROWS - 1) / GROUP_ROWS; }
 
 /* One row's share of one unit of a quantized weight, in plain numbers. */

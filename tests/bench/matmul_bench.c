@@ -2,6 +2,7 @@
  * or sampling, so this is what a step could reach at best. Prints a Markdown table.
  *
  *   matmul_bench [THREADS [ISA [LAYER_TYPE [HEAD_TYPE [REPEATS]]]]]     types as GGUF names them, e.g. Q4_1 */
+#include "kernels/cpu/pack.h"
 #include "kernels/ops.h"
 #include "weights.h"
 

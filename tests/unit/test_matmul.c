@@ -1,5 +1,6 @@
 /* One table of shapes drives every weight type, instruction set and number of threads: bit-equal to the reference;
  * the reference against double precision; rows stacked, permuted and embedded as ops.h says. */
+#include "kernels/cpu/pack.h"
 #include "kernels/cpu/cpu.h"
 #include "weights.h"
 
