@@ -14,6 +14,7 @@ from chain import BUILD, cast
 from chainlited import Unix
 from daemon import daemon_on, daemon_records, daemon_settles
 from devnet import ETHER, Devnet
+from waiting import until
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
 from node import Node  # noqa: E402
@@ -205,10 +206,8 @@ def test_payout(settled, tmp_path):
     signed = ("--wallet-file", settled.folder_of_owner / "owner.json", "--password-file", settled.folder_of_owner / "password")
     assert ELSEWHERE in openlora("chain", "payout", ELSEWHERE, *on_chain(settled), *signed).lower()
     openlora("chain", "payout", ELSEWHERE_TOO, "--of-node", "--socket", settled.socket)
-    for _ in range(100):
-        if settled.get("/v1/status")["lane"]["payout"] == {"to": ELSEWHERE_TOO, "done": True}:
-            break
-        net.anvil.mine()
+    until(lambda: settled.get("/v1/status")["lane"]["payout"], lambda payout: payout == {"to": ELSEWHERE_TOO, "done": True},
+          net.anvil.mine, show=settled.log)
     assert net.view("Rewards", "payoutOf(address)", settled.node) == [int(ELSEWHERE_TOO, 16)]
     net.call("evm_increaseTime", int(net.settings["window_seconds"]) + 1)
     net.anvil.mine()
