@@ -57,7 +57,7 @@ static void cpu_info(struct device *d, struct device_info *out)
 {
     *out = (struct device_info){
         .backend = "cpu", .isa = d->kernels->isa, .threads = pool_threads(d->pool),
-        .allocated_bytes = memory_allocated(&d->memory),
+        .numerics = NUMERICS_ID, .allocated_bytes = memory_allocated(&d->memory),
     };
 }
 
