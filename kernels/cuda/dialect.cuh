@@ -58,8 +58,8 @@ template <class T> DEVICE T shfl(T v, int lane) { return __shfl_sync(~0u, v, lan
 template <class T> DEVICE T shfl_xor(T v, int mask) { return __shfl_xor_sync(~0u, v, mask); }
 template <class T> DEVICE T shfl_up(T v, int by) { return __shfl_up_sync(~0u, v, by); } /* lanes < by keep theirs */
 template <class T> DEVICE T shfl_down(T v, int by) { return __shfl_down_sync(~0u, v, by); }
-DEVICE unsigned ballot(bool v) { return __ballot_sync(~0u, v); }
-DEVICE bool any(bool v) { return __any_sync(~0u, v); }
+DEVICE unsigned warp_ballot(bool v) { return __ballot_sync(~0u, v); }
+DEVICE bool warp_any(bool v) { return __any_sync(~0u, v); } /* CUDA's headers keep ballot and any for themselves */
 
 /* Asynchronous copies, global to shared, BYTES = 4, 8 or 16 (16: past L1). `bytes` of them are read, the rest is 0. */
 DEVICE unsigned shared_address(const void *p) { return (unsigned)__cvta_generic_to_shared(p); }
