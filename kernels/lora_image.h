@@ -11,6 +11,8 @@
 #ifndef OPENLORA_KERNELS_LORA_IMAGE_H
 #define OPENLORA_KERNELS_LORA_IMAGE_H
 
+#include "kernels/host_device.h"
+
 #include <stdint.h>
 
 enum lora_target {
@@ -32,6 +34,6 @@ struct lora_slab {
 };
 
 /* Site of (layer, target) in the table at the start of page 0; slabs start right after n_layers·LORA_TARGETS sites. */
-static inline int32_t lora_site_index(int32_t layer, int32_t target) { return layer * LORA_TARGETS + target; }
+HOST_DEVICE int32_t lora_site_index(int32_t layer, int32_t target) { return layer * LORA_TARGETS + target; }
 
 #endif

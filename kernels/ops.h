@@ -42,6 +42,7 @@
 
 #include "base/err.h"
 #include "kernels/dtype.h"
+#include "kernels/host_device.h"
 #include "kernels/lora_image.h"
 #include "kernels/step.h"
 
@@ -59,7 +60,7 @@ struct device;
 struct stream;
 struct weight; /* opaque, packed by the device */
 
-static inline int64_t pad_cols(int64_t n) { return (n + 15) & ~(int64_t)15; }
+HOST_DEVICE int64_t pad_cols(int64_t n) { return (n + 15) & ~(int64_t)15; }
 
 struct device_config {
     int index;         /* which GPU, as its driver counts; 0 on the CPU */
@@ -116,7 +117,7 @@ struct q8_meta { /* one per block of 32 */
 };
 
 /* int8 row: cols values, then cols/32 metas; 0 if cols is not a multiple of 32. */
-static inline size_t q8_row_bytes(int64_t cols) { return cols % 32 ? 0 : (size_t)cols + (size_t)cols / 32 * sizeof(struct q8_meta); }
+HOST_DEVICE size_t q8_row_bytes(int64_t cols) { return cols % 32 ? 0 : (size_t)cols + (size_t)cols / 32 * sizeof(struct q8_meta); }
 
 struct kv_shape {
     int32_t n_layers, n_heads, n_kv_heads, head_dim;
@@ -125,9 +126,9 @@ struct kv_shape {
 
 /* A KV page of STEP_PAGE_TOKENS = 16 tokens; per layer: K (n_kv_heads, head_dim, 16) then V (n_kv_heads, 16,
  * pad16(head_dim)), both F16. K is transposed so that 16 tokens fill the lanes of one vector. */
-static inline size_t kv_head_bytes_k(const struct kv_shape *s) { return (size_t)s->head_dim * 16 * 2; }
-static inline size_t kv_head_bytes_v(const struct kv_shape *s) { return (size_t)pad_cols(s->head_dim) * 16 * 2; }
-static inline size_t kv_layer_bytes(const struct kv_shape *s)
+HOST_DEVICE size_t kv_head_bytes_k(const struct kv_shape *s) { return (size_t)s->head_dim * 16 * 2; }
+HOST_DEVICE size_t kv_head_bytes_v(const struct kv_shape *s) { return (size_t)pad_cols(s->head_dim) * 16 * 2; }
+HOST_DEVICE size_t kv_layer_bytes(const struct kv_shape *s)
 {
     return (size_t)s->n_kv_heads * (kv_head_bytes_k(s) + kv_head_bytes_v(s));
 }

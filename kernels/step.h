@@ -9,6 +9,8 @@
 #ifndef OPENLORA_KERNELS_STEP_H
 #define OPENLORA_KERNELS_STEP_H
 
+#include "kernels/host_device.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -79,7 +81,7 @@ struct step_layout {
     size_t token, pos, row_seq, seqs, segments, copies, logit_row, samples, history, bias, pages, bytes;
 };
 
-static inline struct step_layout step_layout(const struct step_limits *l)
+HOST_DEVICE struct step_layout step_layout(const struct step_limits *l)
 {
     struct step_layout o;
     size_t at = (sizeof(struct step) + 63) & ~(size_t)63;

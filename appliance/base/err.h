@@ -8,6 +8,10 @@
 
 #include <stdarg.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum ol_code {
     OL_OK = 0,
     OL_EINVAL = -1,       /* a bad argument or request: the caller's fault */
@@ -41,7 +45,10 @@ int err_prefix(struct err *e, const char *format, ...) __attribute__((format(pri
 /* Short stable name of a code, for logs and JSON: "invalid", "no_memory", ... */
 const char *err_name(int code);
 
-_Noreturn void check_failed(const char *file, int line, const char *condition);
+void check_failed(const char *file, int line, const char *condition) __attribute__((noreturn));
 #define CHECK(condition) ((condition) ? (void)0 : check_failed(__FILE__, __LINE__, #condition))
 
+#ifdef __cplusplus
+}
+#endif
 #endif

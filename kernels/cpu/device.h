@@ -44,17 +44,4 @@ void cpu_sample(struct stream *s, const struct op_sample *op);
 int cpu_submit(struct stream *s, uint64_t *ticket, struct err *e);
 int cpu_wait(struct stream *s, uint64_t ticket, struct err *e);
 
-/* check.c: what is wrong with an operation's arguments, as far as can be told before its step is there; NULL when
- * nothing is. */
-const char *check_copy_pages(const struct op_copy_pages *op);
-const char *check_embed(const struct op_embed *op);
-const char *check_rope_table(const struct op_rope_table *op);
-const char *check_add_norm(const struct op_add_norm *op);
-const char *check_matmul(const struct op_matmul *op);
-const char *check_lora(const struct op_lora *op);
-const char *check_rope_kv(const struct op_rope_kv *op);
-const char *check_attention(const struct op_attention *op);
-const char *check_silu_mul(const struct op_silu_mul *op);
-const char *check_sample(const struct op_sample *op);
-
 #endif

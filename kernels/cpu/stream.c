@@ -4,6 +4,7 @@
  * out its tiles; who completes the last one asks the next command for its number of tiles and opens its gate. So
  * the step is read only between commands or inside tiles, and a thread that is late walks through finished commands
  * without looking at anything. */
+#include "kernels/check.h"
 #include "kernels/cpu/device.h"
 
 #include <stdlib.h>
@@ -81,11 +82,6 @@ static void enqueue(struct stream *s, enum cpu_command kind, const void *op, siz
     gate_reset(&c->gate);
 }
 
-static const char *check_copy(const struct op_copy *op)
-{
-    return op->bytes && (!op->dst || !op->src) ? "source or destination is null" : NULL;
-}
-
 void cpu_begin(struct stream *s, const struct step *host)
 {
     (void)s;
@@ -95,13 +91,13 @@ void cpu_begin(struct stream *s, const struct step *host)
 void cpu_copy_in(struct stream *s, dptr dst, const void *src, size_t bytes)
 {
     struct op_copy op = {dst, src, bytes};
-    enqueue(s, CMD_COPY_IN, &op, sizeof op, check_copy(&op));
+    enqueue(s, CMD_COPY_IN, &op, sizeof op, check_copy(dst, (dptr)(uintptr_t)src, bytes));
 }
 
 void cpu_copy_out(struct stream *s, void *dst, dptr src, size_t bytes)
 {
     struct op_copy op = {(dptr)(uintptr_t)dst, host(src), bytes};
-    enqueue(s, CMD_COPY_OUT, &op, sizeof op, check_copy(&op));
+    enqueue(s, CMD_COPY_OUT, &op, sizeof op, check_copy((dptr)(uintptr_t)dst, src, bytes));
 }
 
 #define ENQUEUE(name, kind)                                       \
@@ -110,13 +106,30 @@ void cpu_copy_out(struct stream *s, void *dst, dptr src, size_t bytes)
         enqueue(s, kind, op, sizeof *op, check_##name(op));       \
     }
 ENQUEUE(copy_pages, CMD_COPY_PAGES)
-ENQUEUE(embed, CMD_EMBED)
 ENQUEUE(rope_table, CMD_ROPE_TABLE)
 ENQUEUE(add_norm, CMD_ADD_NORM)
-ENQUEUE(matmul, CMD_MATMUL)
 ENQUEUE(rope_kv, CMD_ROPE_KV)
 ENQUEUE(silu_mul, CMD_SILU_MUL)
 ENQUEUE(sample, CMD_SAMPLE)
+
+static const struct weight_shape *shape_of(const struct weight *w, struct weight_shape *out)
+{
+    if (w)
+        *out = (struct weight_shape){w->dtype, w->rows, w->cols};
+    return w ? out : NULL;
+}
+
+void cpu_embed(struct stream *s, const struct op_embed *op)
+{
+    struct weight_shape w;
+    enqueue(s, CMD_EMBED, op, sizeof *op, check_embed(op, shape_of(op->w, &w)));
+}
+
+void cpu_matmul(struct stream *s, const struct op_matmul *op)
+{
+    struct weight_shape w;
+    enqueue(s, CMD_MATMUL, op, sizeof *op, check_matmul(op, shape_of(op->w, &w)));
+}
 
 void cpu_lora(struct stream *s, const struct op_lora *op)
 {

@@ -1,6 +1,6 @@
 /* Arguments of operations, checked when they are enqueued: null pointers, alignment, shapes that do not fit
  * together. Everything here is our own engine's doing, so messages name the argument and no more. */
-#include "kernels/cpu/device.h"
+#include "kernels/check.h"
 
 #define REQUIRE(condition, message) \
     do {                            \
@@ -37,6 +37,12 @@ static const char *check_kv(const struct kv_shape *kv)
     return NULL;
 }
 
+const char *check_copy(dptr dst, dptr src, size_t bytes)
+{
+    REQUIRE(!bytes || (dst && src), "source or destination is null");
+    return NULL;
+}
+
 const char *check_copy_pages(const struct op_copy_pages *op)
 {
     REQUIRE(op->step && op->pool, "step or pool is null");
@@ -44,10 +50,10 @@ const char *check_copy_pages(const struct op_copy_pages *op)
     return NULL;
 }
 
-const char *check_embed(const struct op_embed *op)
+const char *check_embed(const struct op_embed *op, const struct weight_shape *w)
 {
-    REQUIRE(op->step && op->w, "step or weight is null");
-    REQUIRE(!bad_matrix(op->y, op->ldy, op->w->cols), "y is null, unaligned or too narrow");
+    REQUIRE(op->step && w, "step or weight is null");
+    REQUIRE(!bad_matrix(op->y, op->ldy, w->cols), "y is null, unaligned or too narrow");
     return NULL;
 }
 
@@ -67,13 +73,13 @@ const char *check_add_norm(const struct op_add_norm *op)
     return check_out(&op->out, op->cols);
 }
 
-const char *check_matmul(const struct op_matmul *op)
+const char *check_matmul(const struct op_matmul *op, const struct weight_shape *w)
 {
-    REQUIRE(op->step && op->w, "step or weight is null");
-    REQUIRE(!bad_slice(op->y, op->ldy, op->w->rows), "y is null, unaligned or too narrow");
+    REQUIRE(op->step && w, "step or weight is null");
+    REQUIRE(!bad_slice(op->y, op->ldy, w->rows), "y is null, unaligned or too narrow");
     REQUIRE(op->bias % 4 == 0, "bias is unaligned");
     REQUIRE(op->rows == ROWS_ALL || op->rows == ROWS_LOGITS, "rows is neither ROWS_ALL nor ROWS_LOGITS");
-    dptr a = dtype_is_quantized(op->w->dtype) ? op->a.q8 : op->a.f32;
+    dptr a = dtype_is_quantized(w->dtype) ? op->a.q8 : op->a.f32;
     REQUIRE(a, "the activations that this weight type needs are null");
     REQUIRE(a % 4 == 0, "activations are unaligned");
     return NULL;
