@@ -1,0 +1,43 @@
+/* Operations that have no kernel yet: a step that uses one fails with cudaErrorNotSupported. The definitions are weak,
+ * so that an operation's own file takes precedence. */
+#include "kernels/cuda/gpu.h"
+
+#define MISSING(name, op)                                                                                       \
+    __attribute__((weak)) cudaError_t name(const struct op *o, const struct gpu_bucket *b, cudaStream_t stream) \
+    {                                                                                                           \
+        (void)o, (void)b, (void)stream;                                                                         \
+        return cudaErrorNotSupported;                                                                           \
+    }
+MISSING(gpu_copy_pages, op_copy_pages)
+MISSING(gpu_embed, op_embed)
+MISSING(gpu_rope_table, op_rope_table)
+MISSING(gpu_add_norm, op_add_norm)
+MISSING(gpu_matmul, op_matmul)
+MISSING(gpu_lora_shrink, op_lora)
+MISSING(gpu_lora_expand, op_lora)
+MISSING(gpu_rope_kv, op_rope_kv)
+MISSING(gpu_attention, op_attention)
+MISSING(gpu_silu_mul, op_silu_mul)
+MISSING(gpu_sample, op_sample)
+
+__attribute__((weak)) size_t gpu_attention_workspace(const struct kv_shape *kv, const struct step_limits *limits)
+{
+    (void)kv, (void)limits;
+    return 0;
+}
+
+__attribute__((weak)) size_t gpu_sample_workspace(int32_t vocab, const struct step_limits *limits)
+{
+    (void)vocab, (void)limits;
+    return 0;
+}
+
+__attribute__((weak)) int gpu_weight_load(struct device *d, const struct weight_part *parts, int n_parts,
+                                          struct weight **out, struct err *e)
+{
+    (void)d, (void)parts, (void)n_parts;
+    *out = NULL;
+    return err_set(e, OL_EUNSUPPORTED, "cuda", "weights on the GPU are not supported yet; use --device cpu");
+}
+
+__attribute__((weak)) void gpu_weight_free(struct device *d, struct weight *w) { (void)d, (void)w; }
