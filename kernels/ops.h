@@ -80,6 +80,7 @@ struct device_info {
     size_t free_bytes;      /* of it, now: what other processes use is not free; 0 on the CPU */
     size_t allocated_bytes; /* weights and buffers */
     int graphs;             /* CUDA graphs held; 0 on the CPU */
+    uint64_t replays;       /* steps started from one */
 };
 
 /* One tensor as it lies in a file: (rows, cols), rows are outputs. Borrowed for the duration of the call. */
@@ -221,6 +222,7 @@ struct op_copy_pages { /* the step's copies list */
 
 struct device_ops {
     const char *name;
+    bool keeps_steps; /* steps begun with `keep` start faster afterwards: worth a warm-up */
 
     int (*open)(const struct device_config *, struct device **out, struct err *);
     void (*close)(struct device *);
@@ -247,8 +249,10 @@ struct device_ops {
     void (*stream_close)(struct stream *);
 
     /* A step starts: `host` is what the copies will bring to the device. Its counts choose the sizes of launches
-     * (rounded up to a bucket), never results; kernels read the counts they work with from the device's own copy. */
-    void (*begin)(struct stream *, const struct step *host);
+     * (rounded up to a bucket, kernels/bucket.h), never results; kernels read the counts they work with from the
+     * device's own copy. keep: steps of this bucket with these operations will come again: the device may prepare
+     * for them, and may allocate to do so. */
+    void (*begin)(struct stream *, const struct step *host, bool keep);
     void (*copy_in)(struct stream *, dptr dst, const void *src, size_t bytes);  /* src is read until wait returns */
     void (*copy_out)(struct stream *, void *dst, dptr src, size_t bytes);       /* dst is written until wait returns */
     void (*copy_pages)(struct stream *, const struct op_copy_pages *);

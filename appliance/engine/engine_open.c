@@ -89,7 +89,9 @@ static int open_backend(const struct engine_config *c, struct model_file *file, 
     if (!rc)
         rc = b->ops->alloc(b->device, (size_t)*n_pages * b->page_bytes, &b->pool, e);
     struct step_limits limits = engine_step_limits(c, *n_pages);
-    return rc ? rc : forward_open(b->model, b->pool, &limits, &b->forward, e);
+    if (!rc)
+        rc = forward_open(b->model, b->pool, &limits, &b->forward, e);
+    return rc ? rc : forward_warm(b->forward, c->max_seqs, c->max_context, e);
 }
 
 int engine_open(const struct engine_config *config, struct engine **out, struct err *e)

@@ -9,6 +9,7 @@
  * tensor-parallel ranks have one place to meet. */
 #define MODULE "forward"
 #include "engine/model.h"
+#include "kernels/bucket.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -213,38 +214,25 @@ static void enqueue_ffn(struct forward *f, int i)
     lora(f, i, down, &c->hidden, 1, f->ffn.f32, f->ld_ffn, c->ffn, f->y, f->ld_hidden);
 }
 
-static void enqueue_head(struct forward *f, struct step_result *results, float *logits)
+static void enqueue_head(struct forward *f)
 {
     const struct model *m = f->m;
     const struct device_ops *ops = m->ops;
-    int32_t n = f->step->n_logits, vocab = m->config.vocab;
     add_norm(f, true, m->out_norm, true);
     ops->matmul(f->stream, &(struct op_matmul){.y = f->logits, .ldy = f->ld_logits, .a = f->hidden,
                                                .w = m->head ? m->head : m->embed, .step = f->d_step,
                                                .rows = ROWS_LOGITS});
     ops->sample(f->stream, &(struct op_sample){.results = f->results, .logits = f->logits, .ld = f->ld_logits,
-                                               .vocab = vocab, .step = f->d_step, .workspace = f->sample_ws});
-    ops->copy_out(f->stream, results, f->results, (size_t)n * sizeof *results);
-    if (!logits)
-        return;
-    if (f->ld_logits == vocab)
-        ops->copy_out(f->stream, logits, f->logits, (size_t)n * (size_t)vocab * sizeof *logits);
-    else
-        for (int32_t i = 0; i < n; i++)
-            ops->copy_out(f->stream, logits + (size_t)i * (size_t)vocab,
-                          f->logits + (dptr)i * (dptr)f->ld_logits * sizeof(float), (size_t)vocab * sizeof *logits);
+                                               .vocab = m->config.vocab, .step = f->d_step,
+                                               .workspace = f->sample_ws});
 }
 
-int forward_run(struct forward *f, struct step_result *results, float *logits, struct err *e)
+/* What is computed, without the copies: the same operations for every step with the same kinds of work. */
+static void enqueue_step(struct forward *f)
 {
     const struct model *m = f->m;
     const struct device_ops *ops = m->ops;
-    const struct step *s = f->step;
-    if (!s->n_rows)
-        return OL_OK;
-    ops->begin(f->stream, s);
-    send_step(f);
-    if (s->n_copies)
+    if (f->step->n_copies)
         ops->copy_pages(f->stream, &(struct op_copy_pages){f->d_step, f->pool, f->kv.page_bytes});
     ops->embed(f->stream, &(struct op_embed){.y = f->x, .ldy = f->ld_hidden, .w = m->embed, .step = f->d_step});
     ops->rope_table(f->stream, &(struct op_rope_table){.out = f->rope, .inv_freq = m->inv_freq,
@@ -256,9 +244,77 @@ int forward_run(struct forward *f, struct step_result *results, float *logits, s
         add_norm(f, true, m->layers[i].ffn_norm, false);
         enqueue_ffn(f, i);
     }
-    if (s->n_logits)
-        enqueue_head(f, results, logits);
+    if (f->step->n_logits)
+        enqueue_head(f);
+}
+
+static void receive(struct forward *f, struct step_result *results, float *logits)
+{
+    const struct device_ops *ops = f->m->ops;
+    int32_t n = f->step->n_logits, vocab = f->m->config.vocab;
+    if (!n)
+        return;
+    ops->copy_out(f->stream, results, f->results, (size_t)n * sizeof *results);
+    if (!logits)
+        return;
+    if (f->ld_logits == vocab)
+        ops->copy_out(f->stream, logits, f->logits, (size_t)n * (size_t)vocab * sizeof *logits);
+    else
+        for (int32_t i = 0; i < n; i++)
+            ops->copy_out(f->stream, logits + (size_t)i * (size_t)vocab,
+                          f->logits + (dptr)i * (dptr)f->ld_logits * sizeof(float), (size_t)vocab * sizeof *logits);
+}
+
+static int finish(struct forward *f, struct err *e)
+{
     uint64_t ticket;
-    int rc = ops->submit(f->stream, &ticket, e);
-    return rc < 0 ? rc : ops->wait(f->stream, ticket, e);
+    int rc = f->m->ops->submit(f->stream, &ticket, e);
+    return rc < 0 ? rc : f->m->ops->wait(f->stream, ticket, e);
+}
+
+int forward_run(struct forward *f, struct step_result *results, float *logits, struct err *e)
+{
+    if (!f->step->n_rows)
+        return OL_OK;
+    f->m->ops->begin(f->stream, f->step, false);
+    send_step(f);
+    enqueue_step(f);
+    receive(f, results, logits);
+    return finish(f, e);
+}
+
+/* One decode step as large as the bucket: the host's copy has the counts, the device's has none, so that everything is
+ * launched and nothing computed. */
+static int warm_bucket(struct forward *f, int32_t rows, int32_t splits, bool adapters, const struct step *empty,
+                       struct err *e)
+{
+    const struct device_ops *ops = f->m->ops;
+    struct step *s = forward_step(f);
+    s->n_rows = s->n_seqs = s->n_logits = rows;
+    s->n_segments = adapters;
+    for (int32_t i = 0; i < rows; i++)
+        step_seqs(s)[i] = (struct step_seq){.row0 = i, .n_rows = 1, .pos0 = splits * ATTENTION_SPLIT - 1};
+    ops->begin(f->stream, s, true);
+    ops->copy_in(f->stream, f->d_step, empty, sizeof *empty);
+    enqueue_step(f);
+    return finish(f, e);
+}
+
+int forward_warm(struct forward *f, int32_t max_rows, int32_t max_context, struct err *e)
+{
+    const struct step empty = {.limits = f->step->limits};
+    int32_t most = f->step->limits.max_logits, last_rows = bucket_rows(max_rows, most);
+    int32_t last_splits = bucket_splits((max_context + ATTENTION_SPLIT - 1) / ATTENTION_SPLIT);
+    uint64_t lora_ops = f->lora_ops;
+    if (!f->m->ops->keeps_steps)
+        return OL_OK;
+    for (int32_t rows = 1; rows; rows = rows < last_rows ? bucket_rows(rows + 1, last_rows) : 0)
+        for (int32_t splits = 1; splits <= last_splits; splits *= 4)
+            for (int adapters = 0; adapters < 2; adapters++) {
+                int rc = warm_bucket(f, rows, splits, adapters, &empty, e);
+                if (rc < 0)
+                    return rc;
+            }
+    f->lora_ops = lora_ops; /* these were nobody's */
+    return OL_OK;
 }

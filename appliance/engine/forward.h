@@ -32,6 +32,10 @@ struct step *forward_step(struct forward *);
  * results: (n_logits) host memory. logits: NULL, or host memory for (n_logits, vocab) float32. */
 int forward_run(struct forward *, struct step_result *results, float *logits, struct err *e)
     __attribute__((warn_unused_result));
+/* Lets a device prepare for decode steps of up to max_rows rows and max_context tokens (CUDA: one graph per bucket).
+ * Nothing where that helps nothing. */
+int forward_warm(struct forward *, int32_t max_rows, int32_t max_context, struct err *e)
+    __attribute__((warn_unused_result));
 uint64_t forward_lora_ops(const struct forward *); /* LoRA operations enqueued since open: 0 for base-only work */
 
 #endif

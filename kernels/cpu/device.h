@@ -28,7 +28,7 @@ void cpu_weight_free(struct device *d, struct weight *w);
 /* stream.c: the stream half of device_ops. */
 int cpu_stream_open(struct device *d, struct stream **out, struct err *e);
 void cpu_stream_close(struct stream *s);
-void cpu_begin(struct stream *s, const struct step *host); /* nothing to do: sizes are read when the step runs */
+void cpu_begin(struct stream *s, const struct step *host, bool keep); /* nothing to do: sizes are read when the step runs */
 void cpu_copy_in(struct stream *s, dptr dst, const void *src, size_t bytes);
 void cpu_copy_out(struct stream *s, void *dst, dptr src, size_t bytes);
 void cpu_copy_pages(struct stream *s, const struct op_copy_pages *op);

@@ -82,11 +82,7 @@ static void enqueue(struct stream *s, enum cpu_command kind, const void *op, siz
     gate_reset(&c->gate);
 }
 
-void cpu_begin(struct stream *s, const struct step *host)
-{
-    (void)s;
-    (void)host;
-}
+void cpu_begin(struct stream *s, const struct step *host, bool keep) { (void)s, (void)host, (void)keep; }
 
 void cpu_copy_in(struct stream *s, dptr dst, const void *src, size_t bytes)
 {

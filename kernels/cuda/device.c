@@ -71,7 +71,7 @@ static void gpu_info(struct device *d, struct device_info *out)
 {
     *out = (struct device_info){.backend = "cuda", .isa = d->isa, .index = d->index, .threads = 1,
                                 .memory_bytes = d->memory_bytes, .allocated_bytes = d->allocated_bytes,
-                                .graphs = d->graphs};
+                                .graphs = d->graphs, .replays = d->replays};
     memcpy(out->name, d->name, sizeof out->name);
 }
 
@@ -175,6 +175,7 @@ const struct device_ops *device_cuda(void)
         .sample_workspace = sample_workspace,
         .stream_open = gpu_stream_open,
         .stream_close = gpu_stream_close,
+        .keeps_steps = true,
         .begin = gpu_enqueue_begin,
         .copy_in = gpu_enqueue_copy_in,
         .copy_out = gpu_enqueue_copy_out,

@@ -17,14 +17,14 @@
 extern "C" {
 #endif
 
-/* Upper bounds of a step. */
+/* Upper bounds of a step (kernels/bucket.h). */
 struct gpu_bucket {
     int32_t rows;     /* 1, 2, 4, 8, 16, 32, … */
-    int32_t logits;   /* the same */
-    int32_t seqs;     /* ≤ rows */
-    int32_t segments; /* of one adapter; 0: the step has none */
+    int32_t logits;   /* the same, or 0 */
+    int32_t seqs;     /* the same */
+    int32_t segments; /* of one adapter; 0: the step has none, else as seqs */
     int32_t seq_rows; /* most rows of one sequence: 1 in a decode step, else as rows */
-    int32_t splits;   /* most ATTENTION_SPLITs of context that a sequence has: 1, 2, 4, … */
+    int32_t splits;   /* most ATTENTION_SPLITs of context that a sequence has: 1, 4, 16, … */
     struct step_layout layout;
 };
 
@@ -53,7 +53,8 @@ struct device {
     size_t shared_bytes; /* most dynamic shared memory of one block */
     size_t memory_bytes, allocated_bytes;
     char name[64], isa[16];
-    int graphs;
+    int graphs;          /* held */
+    uint64_t replays;    /* steps that were started from a graph */
     bool lost;           /* a fault is for ever: every later call fails */
     char why_lost[160];
 };
@@ -73,7 +74,7 @@ void gpu_weight_free(struct device *d, struct weight *w);
 /* stream.c: the stream half of device_ops. */
 int gpu_stream_open(struct device *d, struct stream **out, struct err *e);
 void gpu_stream_close(struct stream *s);
-void gpu_enqueue_begin(struct stream *s, const struct step *host);
+void gpu_enqueue_begin(struct stream *s, const struct step *host, bool keep);
 void gpu_enqueue_copy_in(struct stream *s, dptr dst, const void *src, size_t bytes);
 void gpu_enqueue_copy_out(struct stream *s, void *dst, dptr src, size_t bytes);
 void gpu_enqueue_copy_pages(struct stream *s, const struct op_copy_pages *op);

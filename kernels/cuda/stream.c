@@ -1,6 +1,7 @@
 /* Streams: commands are written down as they are enqueued and started together by submit. A step is copies to the
  * device, operations, copies back; the operations between the copies are what a graph holds. */
 #include "kernels/cuda/stream.h"
+#include "kernels/bucket.h"
 #include "kernels/check.h"
 #include "kernels/cuda/weight.h"
 
@@ -54,6 +55,7 @@ int gpu_stream_open(struct device *d, struct stream **out, struct err *e)
 
 void gpu_stream_close(struct stream *s)
 {
+    gpu_forget(s);
     if (s->main)
         cudaStreamDestroy(s->main);
     if (s->side)
@@ -69,40 +71,34 @@ void gpu_stream_close(struct stream *s)
 
 /* --- Enqueueing. --- */
 
-/* The next power of two, but no more than `most`. */
-static int32_t round_up(int32_t n, int32_t most)
+static void fill_bucket(struct gpu_bucket *b, const struct step *s)
 {
-    int32_t p = 1;
-    while (p < n)
-        p *= 2;
-    return p < most ? p : most > n ? most : n;
-}
-
-static struct gpu_bucket bucket_of(const struct step *s)
-{
-    struct gpu_bucket b = {.layout = step_layout(&s->limits), .splits = 1, .seq_rows = 1};
     int32_t context = 1;
-    b.rows = round_up(s->n_rows, s->limits.max_rows);
-    b.logits = s->n_logits ? round_up(s->n_logits, s->limits.max_logits) : 0;
-    b.seqs = s->n_seqs ? round_up(s->n_seqs, s->limits.max_seqs) : 0;
-    b.segments = s->n_segments ? round_up(s->n_segments, s->limits.max_seqs) : 0;
+    memset(b, 0, sizeof *b); /* buckets are compared byte by byte */
+    b->layout = step_layout(&s->limits);
+    b->rows = bucket_rows(s->n_rows, s->limits.max_rows);
+    b->logits = bucket_rows(s->n_logits, s->limits.max_logits);
+    b->seqs = bucket_rows(s->n_seqs, s->limits.max_seqs);
+    b->seq_rows = 1;
     for (int i = 0; i < s->n_seqs; i++) {
         const struct step_seq *q = &step_seqs(s)[i];
         if (q->n_rows > 1)
-            b.seq_rows = b.rows;
+            b->seq_rows = b->rows;
         if (q->pos0 + q->n_rows > context)
             context = q->pos0 + q->n_rows;
     }
-    b.splits = round_up((context + ATTENTION_SPLIT - 1) / ATTENTION_SPLIT, INT32_MAX);
-    return b;
+    if (s->n_segments) /* as many as there can be: how many there are is no reason for another graph */
+        b->segments = b->seqs;
+    b->splits = bucket_splits((context + ATTENTION_SPLIT - 1) / ATTENTION_SPLIT);
 }
 
-void gpu_enqueue_begin(struct stream *s, const struct step *host)
+void gpu_enqueue_begin(struct stream *s, const struct step *host, bool keep)
 {
     s->begun = true;
+    s->keep = keep;
     s->n = 0;
     s->problem = NULL;
-    s->bucket = bucket_of(host);
+    fill_bucket(&s->bucket, host);
 }
 
 static void enqueue(struct stream *s, enum gpu_command kind, const void *op, size_t op_bytes, const char *problem)
@@ -191,7 +187,7 @@ static cudaError_t start(struct stream *s, int *failed)
         }
         while (i + n < s->n && !is_copy(&s->commands[i + n]))
             n++;
-        rc = gpu_run(s, i, n, failed);
+        rc = gpu_replay(s, i, n, failed);
     }
     return rc == cudaSuccess ? cudaEventRecord(s->done, s->main) : rc;
 }

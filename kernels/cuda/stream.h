@@ -6,7 +6,7 @@
 
 #include <stdalign.h>
 
-enum { MAX_COMMANDS = 4096 };
+enum { MAX_COMMANDS = 4096, MAX_GRAPHS = 256 };
 
 enum gpu_command {
     CMD_COPY_IN, CMD_COPY_OUT, CMD_COPY_PAGES, CMD_EMBED, CMD_ROPE_TABLE, CMD_ADD_NORM, CMD_MATMUL, CMD_LORA,
@@ -36,23 +36,35 @@ struct command {
     } op;
 };
 
+struct graph { /* a recording of one bucket's operations */
+    struct gpu_bucket bucket;
+    struct command *commands; /* (n) owned */
+    int n;
+    cudaGraphExec_t exec;
+};
+
 struct stream {
     struct device *device;
     cudaStream_t main, side;   /* side: what runs beside a base product */
     cudaEvent_t fork, join;    /* main → side → main */
     cudaEvent_t done;          /* after the last submit */
-    bool begun;
+    bool begun, keep;
     uint64_t ticket;           /* of the last submit */
     struct gpu_bucket bucket;  /* of the step being enqueued */
     int n;                     /* commands since begin */
     const char *problem;       /* the first since begin, or NULL */
     const char *problem_command;
     struct command commands[MAX_COMMANDS];
+    struct graph graphs[MAX_GRAPHS];
+    int n_graphs;
 };
 
 /* run.c: starts commands first .. first + n − 1, none of them a copy, in order. *failed: the command that could not be
  * started. */
 cudaError_t gpu_run(struct stream *s, int first, int n, int *failed);
+/* graph.c: the same, from a graph when these commands were kept; keeps them when the step says so. */
+cudaError_t gpu_replay(struct stream *s, int first, int n, int *failed);
+void gpu_forget(struct stream *s); /* drops all graphs */
 const char *gpu_command_name(enum gpu_command kind);
 
 #endif

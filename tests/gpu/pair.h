@@ -120,7 +120,7 @@ static inline void pair_begin(struct pair *p, int d, const struct step *step)
 {
     size_t bytes = step_layout(&step->limits).bytes;
     ck_assert_uint_le(bytes, PAIR_MAX_STEP_BYTES);
-    p->ops[d]->begin(p->stream[d], step);
+    p->ops[d]->begin(p->stream[d], step, false);
     p->ops[d]->copy_in(p->stream[d], p->step.at[d], step, bytes);
 }
 
