@@ -28,9 +28,10 @@
  *  - sample: kernels/cpu/sample.h; probabilities become integers rint(exp_ · 2^30), so that sums are exact in any order.
  * Fused operations equal the composition they name.
  *
- * EXECUTION: a step's operations stand between `begin` and `submit`. They are enqueued on a stream in order; `submit` checks what was enqueued (bad arguments fail
- * there, with a message, and nothing runs), `wait` returns when all is done. Enqueueing never allocates, blocks or
- * reads back. A fault at run time is OL_EDEVICE from `wait`, and the device stays lost.
+ * EXECUTION: a step's operations stand between `begin` and `submit` and are enqueued on a stream in order; `submit`
+ * checks what was enqueued (bad arguments fail there, with a message, and nothing runs), `wait` returns when all is
+ * done. Enqueueing never allocates, blocks or reads back. A fault at run time is OL_EDEVICE from `wait`, and the
+ * device stays lost.
  *
  * MEMORY: `dptr` is an address in device space. Only the device dereferences it; the engine may add byte offsets.
  * Buffers are row-major; leading dimensions `ld` count elements. Float rows and `ld` are multiples of 16 elements
