@@ -59,6 +59,8 @@ struct device {
     char why_lost[160];
 };
 
+const struct device_ops *device_cuda(void);
+
 /* device.c: makes `d` the calling thread's device, or tells that it is lost. */
 int gpu_use(struct device *d, struct err *e);
 /* Turns a failed call into an error; a fault of the device marks it lost. `doing`: "copying 12 bytes to the GPU". */

@@ -18,6 +18,7 @@
 #define OPENLORA_TESTS_GPU_PAIR_H
 
 #include "kernels/ops.h"
+#include "kernels/plugin.h"
 
 #include <check.h>
 #include <dlfcn.h>
@@ -63,11 +64,11 @@ static inline const struct device_ops *pair_plugin(void)
     }
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     ck_assert_msg(library != NULL, "%s", dlerror());
-    void *symbol = dlsym(library, "device_cuda");
-    ck_assert_msg(symbol != NULL, "%s has no device_cuda", path);
-    const struct device_ops *(*table)(void);
-    memcpy(&table, &symbol, sizeof table);
-    return table();
+    void *symbol = dlsym(library, "openlora_device_plugin");
+    ck_assert_msg(symbol != NULL, "%s is no device plugin", path);
+    const struct device_plugin *(*plugin)(void);
+    memcpy(&plugin, &symbol, sizeof plugin);
+    return plugin()->ops();
 }
 
 /* Allocates on both devices; the bytes and a guard before and after them are 0xff. */
