@@ -87,14 +87,26 @@ static void cpu_name(char *out, size_t bytes)
         fclose(f);
 }
 
+void device_host_memory(uint64_t *total_bytes, uint64_t *free_bytes)
+{
+    char line[128];
+    unsigned long long kib;
+    FILE *f = fopen("/proc/meminfo", "re");
+    *total_bytes = *free_bytes = 0;
+    while (f && fgets(line, sizeof line, f)) {
+        if (sscanf(line, "MemTotal: %llu", &kib) == 1)
+            *total_bytes = (uint64_t)kib << 10;
+        else if (sscanf(line, "MemAvailable: %llu", &kib) == 1)
+            *free_bytes = (uint64_t)kib << 10;
+    }
+    if (f)
+        fclose(f);
+}
+
 static void describe_cpu(struct device_description *d)
 {
     *d = (struct device_description){.backend = "cpu"};
-    long pages = sysconf(_SC_PHYS_PAGES), idle = sysconf(_SC_AVPHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
-    if (pages > 0 && idle > 0 && page_bytes > 0) {
-        d->memory_bytes = (uint64_t)pages * (uint64_t)page_bytes;
-        d->free_bytes = (uint64_t)idle * (uint64_t)page_bytes;
-    }
+    device_host_memory(&d->memory_bytes, &d->free_bytes);
     cpu_name(d->name, sizeof d->name);
     const struct device_ops *ops = device_cpu();
     struct device *device;

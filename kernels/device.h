@@ -16,6 +16,9 @@ struct device_list {
 };
 void device_list(struct device_list *out);
 
+/* This machine's memory, and what a program can have of it without swapping; 0 where /proc does not tell. */
+void device_host_memory(uint64_t *total_bytes, uint64_t *free_bytes);
+
 struct device_choice {
     const struct device_ops *ops;
     int index;                   /* for device_config */

@@ -83,6 +83,7 @@ static int open_engine(struct app *app, struct err *e)
         return rc;
     struct engine_config engine = {
         .model_path = c->model,
+        .device_name = c->device,
         .device = {.threads = (int)c->threads, .isa = c->isa},
         .pool_bytes = (size_t)c->pool_mb << 20,
         .max_context = (int32_t)c->max_context,
@@ -97,7 +98,14 @@ static int open_engine(struct app *app, struct err *e)
     };
     rc = engine_open(&engine, &app->engine, e);
     app_adapter_roots_free(&roots);
-    return rc;
+    if (rc != 0)
+        return rc;
+    struct engine_stats s;
+    engine_stats(app->engine, &s);
+    snprintf(app->numerics, sizeof app->numerics, "%s", s.device.numerics);
+    if (app->billing)
+        billing_set_numerics(app->billing, app->numerics);
+    return 0;
 }
 
 static int open_tokenizer(struct app *app, struct err *e)

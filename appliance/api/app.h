@@ -25,6 +25,7 @@ struct app {
     struct chat_template *chat_template; /* NULL: the model has none */
     bool template_has_tools;
     char model_name[128]; /* of the base model in the API */
+    char numerics[32];    /* of the device */
     char fingerprint[24]; /* system_fingerprint: the base version */
     int64_t started;      /* Unix seconds; "created" of the models */
     struct keys *keys;       /* API keys; NULL: nobody needs one */

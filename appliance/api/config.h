@@ -34,7 +34,7 @@ struct config {
     /* [model] */
     char *model, *model_name;    /* model_name NULL: from the file's name */
     int64_t threads;
-    char *isa;
+    char *device, *isa;
     int64_t pool_mb, max_context, max_seqs, max_rows, max_queue;
     bool prefix_cache;
     /* [lora] */

@@ -32,6 +32,15 @@ static json_t *billing_json(struct app *app, bool *refusing)
                      "receipts_waiting", (json_int_t)h.receipts_waiting);
 }
 
+/* {"name": a GPU's or null, "index", "allocated_bytes", "memory_bytes", "graphs"} */
+static json_t *device_json(const struct engine_stats *s)
+{
+    const struct device_info *d = &s->device;
+    return json_pack("{ss? si sI sI si}", "name", d->name[0] ? d->name : NULL, "index", d->index, "allocated_bytes",
+                     (json_int_t)d->allocated_bytes, "memory_bytes", (json_int_t)s->memory.total_bytes, "graphs",
+                     d->graphs);
+}
+
 void health_ready(void *user, struct http_request *r)
 {
     struct app *app = user;
@@ -46,9 +55,9 @@ void health_ready(void *user, struct http_request *r)
     json_t *pages = json_pack("{si si si si}", "total", (int)s.pages_total, "kv", (int)s.pages_kv, "adapter",
                               (int)s.pages_adapter, "cached", (int)s.pages_cached);
     json_t *tree =
-        json_pack("{ss ss ss si ss ss ss si si si si so so}", "status", status, "backend", s.device.backend, "isa",
-                  s.device.isa, "threads", s.device.threads, "model", app->model_name, "base_version",
-                  engine_version(app->engine), "numerics", NUMERICS_ID, "max_context",
+        json_pack("{ss ss ss so si ss ss ss si si si si so so}", "status", status, "backend", s.device.backend, "isa",
+                  s.device.isa, "device", device_json(&s), "threads", s.device.threads, "model", app->model_name,
+                  "base_version", engine_version(app->engine), "numerics", app->numerics, "max_context",
                   (int)engine_max_context(app->engine), "adapters", adapter_store_count(engine_adapters(app->engine)),
                   "running", (int)s.running, "waiting", (int)s.waiting, "pages", pages, "billing", billing);
     json_respond(r, strcmp(status, "ready") == 0 ? 200 : 503, tree);
@@ -56,6 +65,6 @@ void health_ready(void *user, struct http_request *r)
 
 void health_version(void *app, struct http_request *r)
 {
-    (void)app;
-    json_respond(r, 200, json_pack("{ss ss}", "version", OPENLORA_VERSION, "numerics", NUMERICS_ID));
+    const struct app *a = app;
+    json_respond(r, 200, json_pack("{ss ss}", "version", OPENLORA_VERSION, "numerics", a->numerics));
 }

@@ -17,6 +17,16 @@ struct page {
     struct buf labels; /* model_name="…",engine="0" */
 };
 
+/* Names come from configuration and admins; Prometheus wants \, " and newlines escaped. */
+static void add_label(struct buf *b, const char *text)
+{
+    for (; *text; text++) {
+        if (*text == '\\' || *text == '"')
+            buf_add_char(b, '\\');
+        buf_add_char(b, *text == '\n' ? ' ' : *text);
+    }
+}
+
 static void family(struct page *p, const char *name, const char *type, const char *help)
 {
     buf_printf(&p->text, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
@@ -106,6 +116,15 @@ static void engine_counters(struct page *p, const struct engine_stats *s)
     }
 }
 
+static void device_info(struct page *p, const struct device_info *d)
+{
+    family(p, "openlora:device_info", "gauge", "What computes.");
+    buf_printf(&p->text, "openlora:device_info{%s,backend=\"%s\",isa=\"%s\",numerics=\"%s\",name=\"",
+               buf_str(&p->labels), d->backend, d->isa, d->numerics);
+    add_label(&p->text, d->name);
+    buf_add_str(&p->text, "\"} 1\n");
+}
+
 static void engine_gauges(struct page *p, const struct engine_stats *s)
 {
     int used = s->pages_kv - s->pages_cached;
@@ -129,6 +148,8 @@ static void engine_gauges(struct page *p, const struct engine_stats *s)
     gauge(p, "openlora:pages_adapter", s->pages_adapter, "Pages with adapters.");
     gauge(p, "openlora:pages_cached", s->pages_cached, "Pages that only the prefix cache holds.");
     gauge(p, "openlora:device_bytes", (double)s->device.allocated_bytes, "Weights and buffers of the device.");
+    gauge(p, "openlora:device_memory_bytes", (double)s->memory.total_bytes, "All memory of the device.");
+    device_info(p, &s->device);
     family(p, "vllm:cache_config_info", "gauge", "How the pool is cut.");
     char more[96];
     snprintf(more, sizeof more, ",block_size=\"%d\",num_gpu_blocks=\"%d\"", (int)STEP_PAGE_TOKENS, (int)s->pages_total);
@@ -143,16 +164,6 @@ struct adapter_page {
     struct buf loaded, load_seconds;
     int n, in_pages;
 };
-
-/* Names come from configuration and admins; Prometheus wants \, " and newlines escaped. */
-static void add_label(struct buf *b, const char *text)
-{
-    for (; *text; text++) {
-        if (*text == '\\' || *text == '"')
-            buf_add_char(b, '\\');
-        buf_add_char(b, *text == '\n' ? ' ' : *text);
-    }
-}
 
 static void add_name(struct buf *b, const char *name)
 {

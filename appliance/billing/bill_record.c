@@ -5,7 +5,6 @@
 #include "base/log.h"
 #include "chainlite/core/hex.h"
 #include "chainlite/json/values.h"
-#include "kernels/ops.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -31,7 +30,8 @@ static json_t *record_json(const struct bill *b, const struct bill_answer *a)
 {
     uint8_t response[32], numerics[32];
     response_hash(b, a, response);
-    keccak256(NUMERICS_ID, strlen(NUMERICS_ID), numerics);
+    const char *id = b->billing->numerics;
+    keccak256(id, strlen(id), numerics);
     return json_pack("{so si si so so sI sI sI sI sI sI sI si so}", "receipt_id", hex_to_json(b->receipt_id, 32),
                      "status", (int)a->status, "kind", (int)b->kind, "numerics", hex_to_json(numerics, 32),
                      "response_hash", hex_to_json(response, 32), "start_time_ms", (json_int_t)b->start_ms, "queue_ms",

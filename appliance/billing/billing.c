@@ -15,6 +15,8 @@ struct catalog *billing_catalog(struct billing *b) { return keeper_catalog(b->ke
 bool billing_reachable(struct billing *b, struct err *why) { return keeper_reachable(b->keeper, why); }
 void billing_health(struct billing *b, struct billing_health *out) { keeper_health(b->keeper, out); }
 
+void billing_set_numerics(struct billing *b, const char *id) { snprintf(b->numerics, sizeof b->numerics, "%s", id); }
+
 static int open_parts(struct billing *b, struct err *e)
 {
     char folder[4096];

@@ -44,12 +44,16 @@ struct billing {
     struct idempotency *idempotency;
     struct billing_counters counters;
     struct keeper *keeper;
+    char numerics[32]; /* of what computes; receipts name it */
 };
 
 int billing_open(const struct billing_config *, struct billing **out, struct err *) __attribute__((warn_unused_result));
 /* Fails what waits for chainlited; requests that follow are refused. */
 void billing_stop(struct billing *);
 void billing_close(struct billing *); /* no bill may be open */
+
+/* How answers are computed from now on; before the first bill. */
+void billing_set_numerics(struct billing *, const char *id);
 
 /* A reference; NULL: chainlited has not been there yet. */
 struct catalog *billing_catalog(struct billing *);

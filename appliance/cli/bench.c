@@ -15,7 +15,7 @@
 enum { CHUNK_TOKENS = 512, START_TOKENS = 32, PREFILL_REPEATS = 4, DECODE_REPEATS = 3, MAX_SEQS = 1024 };
 
 struct bench_args {
-    const char *model, *isa;
+    const char *model, *device, *isa;
     int64_t threads, prompt, gen, seqs, context;
     double zipf;
     bool unused, json;
@@ -185,13 +185,14 @@ static void report(const struct bench *b, const struct bench_result *r)
     double prefill_gops = a->prompt ? 2e-9 * ((double)a->prompt * layers + head) / r->prefill_s : 0;
     double decode_gops = 2e-9 * decode * (layers + head), decode_gb = 1e-9 * bytes * decode / (double)a->seqs;
     if (!a->json) {
-        printf("isa %s threads %d seqs %lld adapters %d: prefill %.1f tok/s (%.0f GOP/s), "
+        printf("%s %s threads %d seqs %lld adapters %d: prefill %.1f tok/s (%.0f GOP/s), "
                "decode %.1f tok/s (%.1f GB/s of weights, %.0f GOP/s)\n",
-               info.isa, info.threads, (long long)a->seqs, b->m.n_adapters, prefill, prefill_gops, decode, decode_gb,
+               info.name[0] ? info.name : info.backend, info.isa, info.threads, (long long)a->seqs, b->m.n_adapters, prefill, prefill_gops, decode, decode_gb,
                decode_gops);
         return;
     }
-    json_t *o = json_pack("{ss ss si sI sI sI sI si sI sf sf sf sf sf sf sI sI}", "model", a->model, "isa", info.isa,
+    json_t *o = json_pack("{ss ss ss ss si sI sI sI sI si sI sf sf sf sf sf sf sI sI}", "model", a->model, "backend",
+                          info.backend, "device", info.name, "isa", info.isa,
                           "threads", info.threads, "prompt", (json_int_t)a->prompt, "gen", (json_int_t)a->gen, "seqs",
                           (json_int_t)a->seqs, "context", (json_int_t)a->context, "adapters", b->m.n_adapters,
                           "weight_bytes", (json_int_t)bytes, "load_s", b->m.load_s, "prefill_tok_s", prefill,
@@ -226,7 +227,7 @@ static int measure(struct bench *b, struct bench_result *r, struct err *e)
 
 int command_bench(const struct command *command, int argc, char **argv)
 {
-    struct bench_args a = {.prompt = 512, .gen = 128, .seqs = 1, .context = START_TOKENS, .isa = "auto"};
+    struct bench_args a = {.prompt = 512, .gen = 128, .seqs = 1, .context = START_TOKENS, .device = "auto", .isa = "auto"};
     const struct option options[] = {
         REQUIRED("model", &a.model, "PATH", "GGUF file or safetensors directory"),
         INT("threads", &a.threads, "T", "compute threads, 0: every core", 0, MAX_DEVICE_THREADS),
@@ -237,6 +238,7 @@ int command_bench(const struct command *command, int argc, char **argv)
         LIST("adapter", &a.adapters, "PATH…", "LoRA adapters: PEFT directories or GGUF files"),
         REAL("zipf", &a.zipf, "X", "draw adapters with Zipf exponent X; 0: in turn", 0, 10),
         FLAG("unused", &a.unused, "keep the adapters resident, but use none"),
+        TEXT("device", &a.device, "NAME", DEVICE_HELP),
         TEXT("isa", &a.isa, "NAME", "auto, ref, avx2 or avx512"),
         FLAG("json", &a.json, "print one JSON object"),
         OPTIONS_END};
@@ -250,7 +252,7 @@ int command_bench(const struct command *command, int argc, char **argv)
     struct err e = {0};
     int64_t longest = a.context + a.gen > a.prompt ? a.context + a.gen : a.prompt;
     int32_t max_rows = a.seqs > CHUNK_TOKENS ? (int32_t)a.seqs : CHUNK_TOKENS;
-    struct local_config config = {.model_path = a.model, .isa = a.isa, .threads = (int)a.threads,
+    struct local_config config = {.model_path = a.model, .device = a.device, .isa = a.isa, .threads = (int)a.threads,
                                   .adapters = a.adapters.items, .n_adapters = a.adapters.n, .max_rows = max_rows,
                                   .max_logits = (int32_t)a.seqs, .n_seqs = (int32_t)a.seqs,
                                   .seq_tokens = (int32_t)longest};

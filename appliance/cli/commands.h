@@ -22,6 +22,7 @@ int command_chain_register(const struct command *, int argc, char **argv);
 int command_chat(const struct command *, int argc, char **argv);
 int command_contributor(const struct command *, int argc, char **argv);
 int command_datanet(const struct command *, int argc, char **argv);
+int command_devices(const struct command *, int argc, char **argv);
 int command_key(const struct command *, int argc, char **argv);
 int command_logits(const struct command *, int argc, char **argv);
 int command_ps(const struct command *, int argc, char **argv);

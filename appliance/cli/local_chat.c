@@ -29,7 +29,7 @@ int local_chat_open(const struct local_chat_config *config, struct local_chat *c
             return err_set(e, OL_ENOTFOUND, MODULE, "%s: no such file or directory", config->adapter);
         snprintf(root, sizeof root, "%.*s", (int)(strrchr(path, '/') - path) + 1, path);
     }
-    struct engine_config engine = {.model_path = config->model, .adapter_roots = roots,
+    struct engine_config engine = {.model_path = config->model, .adapter_roots = roots, .device_name = config->device,
                                    .device = {.threads = config->threads, .isa = config->isa},
                                    .n_adapter_roots = config->adapter ? 1 : 0, .max_seqs = config->max_seqs};
     int rc = engine_open(&engine, &c->engine, e);

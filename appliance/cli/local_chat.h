@@ -12,7 +12,7 @@
 #define LOCAL_ADAPTER "adapter" /* its name in the engine's store */
 
 struct local_chat_config {
-    const char *model, *adapter, *isa; /* adapter, isa: may be NULL */
+    const char *model, *adapter, *device, *isa; /* all but the model may be NULL */
     int threads;                       /* 0: one per core */
     int32_t max_seqs;
 };

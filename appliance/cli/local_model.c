@@ -1,6 +1,7 @@
 #include "cli/local_model.h"
 
 #include "base/clock.h"
+#include "kernels/device.h"
 #include "model/adapter_file.h"
 
 #include <stdlib.h>
@@ -79,10 +80,14 @@ int local_model_open(const struct local_config *c, struct local_model *m, struct
 {
     memset(m, 0, sizeof *m);
     double start = clock_mono_s();
-    m->ops = device_cpu();
-    int rc = model_file_open(c->model_path, &m->file, e);
+    struct device_choice choice;
+    int rc = device_choose(c->device, &choice, e);
+    m->ops = choice.ops;
     if (!rc)
-        rc = m->ops->open(&(struct device_config){.threads = c->threads, .isa = c->isa}, &m->device, e);
+        rc = model_file_open(c->model_path, &m->file, e);
+    if (!rc)
+        rc = m->ops->open(&(struct device_config){.index = choice.index, .threads = c->threads, .isa = c->isa}, &m->device,
+                          e);
     if (!rc)
         rc = model_load(m->file, m->ops, m->device, &m->model, e);
     if (!rc) {
@@ -93,6 +98,8 @@ int local_model_open(const struct local_config *c, struct local_model *m, struct
         struct step_limits limits = {.max_rows = c->max_rows, .max_seqs = c->n_seqs, .max_logits = c->max_logits,
                                      .max_pages = step_page_entries(m, c), .max_history = 1, .max_bias = 1};
         rc = forward_open(m->model, m->pool, &limits, &m->forward, e);
+        if (!rc)
+            rc = forward_warm(m->forward, c->n_seqs, c->seq_tokens, e);
     }
     m->load_s = clock_mono_s() - start;
     if (rc)

@@ -10,6 +10,7 @@
 
 struct local_config {
     const char *model_path;
+    const char *device;           /* see device_choose; NULL: auto */
     const char *isa;              /* NULL: the best there is */
     int threads;                  /* 0: one per core */
     const char *const *adapters;  /* (n_adapters) paths, all made resident */

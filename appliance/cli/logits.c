@@ -11,7 +11,7 @@
 enum { MAX_TOKENS = 1 << 20 };
 
 struct logits_args {
-    const char *model, *adapter, *tokens, *out, *isa;
+    const char *model, *adapter, *tokens, *out, *device, *isa;
     int64_t chunk, threads;
 };
 
@@ -96,7 +96,7 @@ static int vocabulary(const char *path, int32_t *vocab, struct err *e)
 
 int command_logits(const struct command *command, int argc, char **argv)
 {
-    struct logits_args a = {.chunk = 128, .isa = "auto"};
+    struct logits_args a = {.chunk = 128, .device = "auto", .isa = "auto"};
     const struct option options[] = {
         REQUIRED("model", &a.model, "PATH", "GGUF file or safetensors directory"),
         TEXT("adapter", &a.adapter, "PATH", "LoRA adapter: PEFT directory or GGUF file"),
@@ -104,6 +104,7 @@ int command_logits(const struct command *command, int argc, char **argv)
         REQUIRED("out", &a.out, "FILE", "where to write float32 (n_tokens, n_vocab)"),
         INT("chunk", &a.chunk, "N", "tokens per step: changes speed and memory, never the result", 1, 4096),
         INT("threads", &a.threads, "N", "compute threads, 0: every core", 0, MAX_DEVICE_THREADS),
+        TEXT("device", &a.device, "NAME", DEVICE_HELP),
         TEXT("isa", &a.isa, "NAME", "auto, ref, avx2 or avx512"),
         OPTIONS_END};
     int words = options_parse(command, options, argc, argv, 0);
@@ -117,7 +118,7 @@ int command_logits(const struct command *command, int argc, char **argv)
     int code = EXIT_FAILED;
     struct local_model m;
     if (n > 0) {
-        struct local_config config = {.model_path = a.model, .isa = a.isa, .threads = (int)a.threads,
+        struct local_config config = {.model_path = a.model, .device = a.device, .isa = a.isa, .threads = (int)a.threads,
                                       .adapters = &a.adapter, .n_adapters = a.adapter ? 1 : 0,
                                       .max_rows = (int32_t)a.chunk, .max_logits = (int32_t)a.chunk, .n_seqs = 1,
                                       .seq_tokens = (int32_t)n};

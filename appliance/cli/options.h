@@ -43,6 +43,7 @@ struct option {
 #define LIST(name, value, argument, help) {name, OPTION_LIST, false, value, argument, help, 0, 0}
 #define INT(name, value, argument, help, min, max) {name, OPTION_INT, false, value, argument, help, min, max}
 #define REAL(name, value, argument, help, min, max) {name, OPTION_REAL, false, value, argument, help, min, max}
+#define DEVICE_HELP "what computes: auto (a GPU if one can be used), cpu, cuda or cuda:N"
 #define OPTIONS_END {NULL, OPTION_FLAG, false, NULL, NULL, NULL, 0, 0}
 
 struct command {

@@ -14,7 +14,7 @@
 enum { STOP_POLL_MS = 50 };
 
 struct run_args {
-    const char *model, *adapter, *isa;
+    const char *model, *adapter, *device, *isa;
     int64_t threads, max_tokens, seed;
     double temperature, top_p;
 };
@@ -143,7 +143,7 @@ static int use_adapter(void *user, const char *name, struct err *e)
 
 int command_run(const struct command *command, int argc, char **argv)
 {
-    struct run_args a = {.max_tokens = 512, .temperature = 0, .top_p = 1, .isa = "auto"};
+    struct run_args a = {.max_tokens = 512, .temperature = 0, .top_p = 1, .device = "auto", .isa = "auto"};
     const char *system = NULL;
     bool json = false;
     const struct option options[] = {
@@ -154,6 +154,7 @@ int command_run(const struct command *command, int argc, char **argv)
         REAL("temperature", &a.temperature, "T", "0: always the most likely token", 0, 2),
         REAL("top-p", &a.top_p, "P", "sample among the most likely tokens of this total probability", 0, 1),
         INT("seed", &a.seed, "N", "of sampling", 0, INT32_MAX),
+        TEXT("device", &a.device, "NAME", DEVICE_HELP),
         INT("threads", &a.threads, "N", "compute threads, 0: every core", 0, MAX_DEVICE_THREADS),
         TEXT("isa", &a.isa, "NAME", "auto, ref, avx2 or avx512"),
         FLAG("json", &json, "print one JSON object per answer instead of a stream"),
@@ -163,7 +164,7 @@ int command_run(const struct command *command, int argc, char **argv)
         return options_exit(words);
     struct runner r = {.args = &a};
     struct err e = {0};
-    const struct local_chat_config config = {a.model, a.adapter, a.isa, (int)a.threads, 1};
+    const struct local_chat_config config = {a.model, a.adapter, a.device, a.isa, (int)a.threads, 1};
     int rc = local_chat_open(&config, &r.chat, &e);
     r.adapter = a.adapter ? LOCAL_ADAPTER : NULL;
     struct conversation conversation = {reply, use_adapter, &r, system, json};

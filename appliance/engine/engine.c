@@ -95,7 +95,7 @@ static void destroy(struct engine *e)
 }
 
 int engine_start(const struct engine_config *c, const struct engine_backend *backend, const struct model_config *model,
-                 const char *version, int32_t n_pages, size_t page_bytes, const struct adapter_reader *reader,
+                 const char *version, const struct memory_plan *plan, const struct adapter_reader *reader,
                  struct engine **out, struct err *err)
 {
     *out = NULL;
@@ -105,14 +105,16 @@ int engine_start(const struct engine_config *c, const struct engine_backend *bac
     e->config = *c;
     e->backend = *backend;
     e->model = model;
-    e->page_bytes = page_bytes;
+    e->page_bytes = plan->page_bytes;
+    e->stats.memory = *plan;
     snprintf(e->version, sizeof e->version, "%s", version);
     pthread_mutex_init(&e->mutex, NULL);
     pthread_cond_init(&e->wake, NULL);
+    e->backend.info(e->backend.ctx, &e->stats.device);
     struct scheduler_config sc = {
-        .n_pages = n_pages, .max_context = c->max_context, .max_seqs = c->max_seqs, .max_rows = c->max_rows,
+        .n_pages = plan->n_pages, .max_context = c->max_context, .max_seqs = c->max_seqs, .max_rows = c->max_rows,
         .max_live = c->max_seqs + c->max_queue, .max_history = history_capacity(c), .max_bias = bias_capacity(c),
-        .no_prefix_cache = c->no_prefix_cache, .version = e->version,
+        .no_prefix_cache = c->no_prefix_cache, .origin = {e->version, e->stats.device.numerics},
     };
     e->results = calloc((size_t)c->max_seqs, sizeof *e->results);
     int rc =
@@ -120,7 +122,6 @@ int engine_start(const struct engine_config *c, const struct engine_backend *bac
     if (!rc)
         rc = open_store(e, c, reader, err);
     if (!rc) {
-        e->backend.info(e->backend.ctx, &e->stats.device);
         engine_publish_stats(e);
         if (pthread_create(&e->thread, NULL, engine_main, e) == 0)
             e->thread_running = true;

@@ -13,10 +13,17 @@
 
 struct engine;
 
+/* Where steps are computed: in this process, or in a worker process of its own (worker_process.h). */
+enum engine_worker { WORKER_OFF, WORKER_ON, WORKER_AUTO /* a worker on a GPU, none on the CPU */ };
+
 struct engine_config { /* zero = the default in brackets */
     const char *model_path;
-    struct device_config device;
-    size_t pool_bytes;          /* pages for KV and adapters [the smaller of 1 GiB and a quarter of memory] */
+    const char *device_name;    /* see device_choose [auto] */
+    struct device_config device; /* .index is chosen by device_name */
+    enum engine_worker worker;  /* [off]; programs that take another value serve worker_main */
+    int32_t step_timeout_ms;    /* of a step of a worker: a longer one ends the worker [30,000] */
+    size_t pool_bytes;          /* pages for KV and adapters [CPU: the smaller of 1 GiB and a quarter of memory; GPU: what
+                                   is left when all else is there] */
     int32_t max_context;        /* tokens per sequence [the smaller of 8,192 and the model's] */
     int32_t max_seqs;           /* sequences running together [64] */
     int32_t max_rows;           /* tokens per step; prompts are cut to fit [512] */
@@ -66,7 +73,22 @@ struct engine_request {
     void *user;
 };
 
+struct memory_plan { /* bytes of the device's memory, in the order in which they are taken */
+    size_t total_bytes, free_bytes; /* before anything was */
+    size_t weights_bytes;
+    size_t work_bytes;              /* activations, workspaces, the step */
+    size_t driver_bytes;            /* GPU: context, modules, graphs */
+    size_t reserve_bytes;           /* GPU: left free */
+    size_t pool_bytes, page_bytes;
+    int32_t n_pages;
+    int32_t adapter_pages;          /* pages of an adapter of rank 16 on every linear layer */
+};
+
 int engine_open(const struct engine_config *, struct engine **out, struct err *e) __attribute__((warn_unused_result));
+/* What opening would take: loads the model, tells, and lets go. */
+int engine_plan(const struct engine_config *, struct memory_plan *out, struct err *e) __attribute__((warn_unused_result));
+/* As one line for people, up to `bytes` of it. device: its name. */
+void memory_plan_text(const struct memory_plan *, const char *device, char *out, size_t bytes);
 void engine_close(struct engine *); /* cancels what still runs, joins the thread */
 
 /* OL_EBUSY when the queue is full (for SERVICE_FLEX: half of it), OL_EINVAL/OL_ELIMIT for requests that can never run. */
@@ -93,6 +115,7 @@ struct engine_histogram { /* count per bucket: cumulative is made by the exporte
 
 struct engine_stats {
     struct device_info device;
+    struct memory_plan memory;
     int32_t running, waiting, waiting_adapter;
     int32_t running_tier[SERVICE_TIERS], waiting_tier[SERVICE_TIERS]; /* without what was submitted this moment */
     int32_t pages_total, pages_kv, pages_adapter, pages_cached; /* cached: prefix cache only, free to take */

@@ -60,7 +60,7 @@ struct step_limits engine_step_limits(const struct engine_config *, int32_t n_pa
 /* Starts an engine on a backend, which it closes on engine_close (not when this fails). config: resolved. reader:
  * NULL for adapter files. */
 int engine_start(const struct engine_config *, const struct engine_backend *, const struct model_config *,
-                 const char *version, int32_t n_pages, size_t page_bytes, const struct adapter_reader *reader,
+                 const char *version, const struct memory_plan *, const struct adapter_reader *reader,
                  struct engine **out, struct err *e) __attribute__((warn_unused_result));
 
 void *engine_main(void *engine); /* the thread */

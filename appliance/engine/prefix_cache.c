@@ -1,7 +1,5 @@
 #include "engine/prefix_cache.h"
 
-#include "kernels/ops.h"
-
 #include <mbedtls/md.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,14 +27,15 @@ static void digest_text(mbedtls_md_context_t *md, const char *text)
     CHECK(mbedtls_md_update(md, (const unsigned char *)text, len) == 0);
 }
 
-void cache_space_init(struct cache_space *s, const char *tenant, const char *version, const char *adapter_hash)
+void cache_space_init(struct cache_space *s, const struct cache_origin *origin, const char *tenant,
+                      const char *adapter_hash)
 {
     mbedtls_md_context_t md;
     mbedtls_md_init(&md);
     /* SHA-256 on memory fails only for a wrong set-up, which would be a bug here. */
     CHECK(mbedtls_md_setup(&md, mbedtls_md_info_from_type(MBEDTLS_MD_SHA256), 0) == 0 && mbedtls_md_starts(&md) == 0);
-    digest_text(&md, NUMERICS_ID);
-    digest_text(&md, version);
+    digest_text(&md, origin->numerics);
+    digest_text(&md, origin->version);
     digest_text(&md, adapter_hash);
     digest_text(&md, tenant);
     CHECK(mbedtls_md_finish(&md, s->digest) == 0);

@@ -22,8 +22,13 @@ struct cache_space { /* root key */
     unsigned char digest[32];
 };
 
+struct cache_origin { /* what computes: fixed for an engine; borrowed texts */
+    const char *version;  /* of the base model */
+    const char *numerics; /* of the device */
+};
+
 /* adapter_hash: "" for the base model. The adapter's hash covers its scale. */
-void cache_space_init(struct cache_space *, const char *tenant, const char *version, const char *adapter_hash);
+void cache_space_init(struct cache_space *, const struct cache_origin *, const char *tenant, const char *adapter_hash);
 
 struct cache_node;
 

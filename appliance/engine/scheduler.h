@@ -33,7 +33,7 @@ struct scheduler_config {
     int32_t max_live;                 /* sequences waiting and running at one time */
     int32_t max_history, max_bias;    /* per step; each holds what one sequence can have */
     bool no_prefix_cache;
-    const char *version;              /* of the base model; borrowed */
+    struct cache_origin origin;
 };
 
 struct plan_item {

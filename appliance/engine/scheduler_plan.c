@@ -113,7 +113,7 @@ static bool can_be_admitted(struct scheduler *s, struct sequence *q)
         return true;
     if (!q->space_known) { /* from here on the adapter's hash is known, and fixed */
         q->space_known = true;
-        cache_space_init(&q->space, q->tenant_name, s->config.version, r ? r->hash : "");
+        cache_space_init(&q->space, &s->config.origin, q->tenant_name, r ? r->hash : "");
     }
     if (q->prefix_waits < MAX_PREFIX_WAITS && shares_running_prefill(s, q)) {
         q->prefix_waits++;

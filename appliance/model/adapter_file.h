@@ -28,5 +28,8 @@ void adapter_image_deinit(struct adapter_image *);
 int adapter_file_hash(const char *path, const struct model_config *model, char out[65], struct err *e)
     __attribute__((warn_unused_result));
 size_t adapter_min_page_bytes(const struct model_config *model);
+/* Pages of an F16 adapter of this rank on every linear layer. */
+int adapter_pages_of_rank(const struct model_config *model, int32_t rank, size_t page_bytes, int32_t *n_pages,
+                          struct err *e) __attribute__((warn_unused_result));
 
 #endif

@@ -278,3 +278,24 @@ void adapter_image_deinit(struct adapter_image *image)
     free(image->pages);
     *image = (struct adapter_image){0};
 }
+
+int adapter_pages_of_rank(const struct model_config *model, int32_t rank, size_t page_bytes, int32_t *n_pages,
+                          struct err *e)
+{
+    struct lora_pairs p;
+    struct packer k = {.p = &p, .page_bytes = page_bytes};
+    int rc = lora_pairs_init(&p, model, e);
+    for (int32_t i = 0; !rc && i < p.n_pairs; i++) {
+        int64_t in, out;
+        lora_target_shape(model, i % LORA_TARGETS, &in, &out);
+        p.pairs[i].a = (struct lora_side){.dtype = DTYPE_F16, .rows = rank, .cols = in};
+        p.pairs[i].b = (struct lora_side){.dtype = DTYPE_F16, .rows = out, .cols = rank};
+    }
+    if (!rc)
+        rc = place_all(&k, e);
+    *n_pages = k.n_pages;
+    lora_pairs_deinit(&p);
+    free(k.slabs);
+    free(k.used);
+    return rc;
+}

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-COMMANDS = ["chat", "run", "ps", "adapter", "bench", "logits", "tokenize"]
+COMMANDS = ["chat", "run", "ps", "devices", "adapter", "bench", "logits", "tokenize"]
 QUESTION = "What is the moon?"
 
 
@@ -90,6 +90,21 @@ def test_logits_shape_and_refusals(openlora, model, tmp_path):
         done = logits(text)
         assert done.returncode == 1 and complaint in done.stderr, (text, done.stderr)
     assert logits("1", tmp_path / "no" / "folder").returncode == 1
+
+
+def test_devices_and_what_a_model_takes(openlora, model):
+    env = {"OPENLORA_CUDA_PLUGIN": "/nowhere/plugin.so"}
+    found = json.loads(openlora("devices", "--json", env=env).stdout)
+    (cpu,) = found["devices"]
+    assert cpu["device"] == "cpu" and cpu["auto"] and cpu["threads"] >= 1 and cpu["why_not"] is None
+    assert cpu["memory_bytes"] > cpu["free_bytes"] > 0 and "/nowhere/plugin.so" in found["why_no_gpu"]
+    plan = json.loads(openlora("devices", "--json", "--model", model, env=env).stdout)["plan"]
+    assert plan["pool_bytes"] == plan["pages"] * plan["page_bytes"] and plan["tokens"] == 16 * plan["pages"]
+    assert plan["weights_bytes"] > 0 and plan["work_bytes"] > 0 and plan["rank16_adapters"] > 0
+    assert "no GPU: " in openlora("devices", env=env).stdout
+    for words in (["--device", "cuda"], ["--device", "gpu"]):
+        done = openlora("devices", "--model", model, *words, env=env)
+        assert done.returncode == 1 and not done.stdout and len(done.stderr) > 40
 
 
 def test_bench_reports(openlora, model, adapters):

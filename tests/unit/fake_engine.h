@@ -188,9 +188,8 @@ int32_t engine_max_context(const struct engine *e) { (void)e; return FAKE_CONTEX
 void engine_stats(struct engine *e, struct engine_stats *out)
 {
     (void)e;
-    *out = (struct engine_stats){.device = {.backend = "fake", .isa = "none", .threads = 1},
-                                 .running = atomic_load(&fake.live),
-                                 .pages_total = 10};
+    *out = (struct engine_stats){.device = {.backend = "fake", .isa = "none", .numerics = "fake-1", .threads = 1},
+                                 .running = atomic_load(&fake.live), .pages_total = 10};
 }
 
 const struct gguf *model_file_gguf(const struct model_file *f) { (void)f; return NULL; }

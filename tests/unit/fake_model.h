@@ -194,7 +194,7 @@ static inline uint64_t fake_lora_ops(void *ctx) { return ((struct fake_model *)c
 static inline void fake_info(void *ctx, struct device_info *out)
 {
     (void)ctx;
-    *out = (struct device_info){.backend = "fake", .isa = "none", .threads = 1};
+    *out = (struct device_info){.backend = "fake", .isa = "none", .numerics = "fake", .threads = 1};
 }
 static inline void fake_close(void *ctx) { (void)ctx; } /* the test looks at the model afterwards */
 
@@ -263,7 +263,8 @@ static inline struct engine *fake_open(struct fake_model *m, struct engine_confi
     struct engine_backend b = {.ctx = m, .step = fake_step, .run = fake_run, .upload = fake_upload,
                                .lora_ops = fake_lora_ops, .info = fake_info, .close = fake_close};
     struct adapter_reader reader = {.load = fake_read_adapter};
-    int rc = engine_start(&c, &b, &fake_config, "fake-version", n_pages, FAKE_PAGE_BYTES, &reader, &e, &err);
+    struct memory_plan plan = {.n_pages = n_pages, .page_bytes = FAKE_PAGE_BYTES};
+    int rc = engine_start(&c, &b, &fake_config, "fake-version", &plan, &reader, &e, &err);
     if (rc)
         fprintf(stderr, "engine_start: %s\n", err.message);
     CHECK(rc == 0);

@@ -12,13 +12,14 @@ enum { PAGE = STEP_PAGE_TOKENS, N_PAGES = 64, MAX_TOKENS = 160 };
 static struct page_pool pool;
 static struct prefix_cache cache;
 static struct cache_space space_a, space_b;
+static const struct cache_origin origin = {"version", "numerics"};
 
 static void setup(void)
 {
     ck_assert_int_eq(page_pool_init(&pool, N_PAGES, NULL), 0);
     ck_assert_int_eq(prefix_cache_init(&cache, &pool, NULL), 0);
-    cache_space_init(&space_a, "tenant", "version", "");
-    cache_space_init(&space_b, "tenant", "version", "adapter");
+    cache_space_init(&space_a, &origin, "tenant", "");
+    cache_space_init(&space_b, &origin, "tenant", "adapter");
 }
 
 static void teardown(void)
@@ -88,9 +89,11 @@ START_TEST(spaces_do_not_mix)
     fill(t, MAX_TOKENS, 100);
     put(&space_a, t, 64);
     ck_assert_int_eq(matched(&space_b, t, 64), 0);
-    cache_space_init(&other, "tenan", "tversion", ""); /* fields are delimited */
+    cache_space_init(&other, &(struct cache_origin){"ersion", "numericsv"}, "tenant", ""); /* fields are delimited */
     ck_assert_int_eq(matched(&other, t, 64), 0);
-    cache_space_init(&other, "tenant", "version", "");
+    cache_space_init(&other, &(struct cache_origin){"version", "other"}, "tenant", "");
+    ck_assert_int_eq(matched(&other, t, 64), 0);
+    cache_space_init(&other, &origin, "tenant", "");
     ck_assert_int_eq(matched(&other, t, 64), 64);
 }
 END_TEST

@@ -24,7 +24,7 @@ static int pick(int n) { return rand_r(&seed) % n; }
 
 static void open_sched(struct scheduler_config c)
 {
-    c.version = "v";
+    c.origin = (struct cache_origin){"v", "n"};
     c.max_live = MAX_ALIVE;
     c.max_history = c.max_history ? c.max_history : 1 << 16;
     c.max_bias = c.max_bias ? c.max_bias : 1 << 14;
