@@ -45,7 +45,7 @@ static int open_device(struct device *d, int index, struct err *e)
     d->sms = p.multiProcessorCount;
     d->shared_bytes = p.sharedMemPerBlockOptin;
     d->memory_bytes = p.totalGlobalMem;
-    snprintf(d->name, sizeof d->name, "%s", p.name);
+    snprintf(d->name, sizeof d->name, "%.63s", p.name);
     snprintf(d->isa, sizeof d->isa, "sm_%d%d", p.major, p.minor);
     return gpu_use(d, e);
 }
