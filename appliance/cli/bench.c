@@ -187,8 +187,8 @@ static void report(const struct bench *b, const struct bench_result *r)
     if (!a->json) {
         printf("%s %s threads %d seqs %lld adapters %d: prefill %.1f tok/s (%.0f GOP/s), "
                "decode %.1f tok/s (%.1f GB/s of weights, %.0f GOP/s)\n",
-               info.name[0] ? info.name : info.backend, info.isa, info.threads, (long long)a->seqs, b->m.n_adapters, prefill, prefill_gops, decode, decode_gb,
-               decode_gops);
+               info.name[0] ? info.name : info.backend, info.isa, info.threads, (long long)a->seqs,
+               b->m.n_adapters, prefill, prefill_gops, decode, decode_gb, decode_gops);
         return;
     }
     json_t *o = json_pack("{ss ss ss ss si sI sI sI sI si sI sf sf sf sf sf sf sI sI}", "model", a->model, "backend",
