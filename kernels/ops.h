@@ -78,6 +78,7 @@ struct device_info {
     int threads;         /* CPU; 1 on a GPU */
     const char *numerics;   /* how this device computes: NUMERICS_ID, or the id of another contract */
     size_t memory_bytes;    /* of the GPU; 0 on the CPU */
+    uint64_t memory_bytes_s; /* what it reads in a second, by its data sheet; 0: unknown */
     size_t free_bytes;      /* of it, now: what other processes use is not free; 0 on the CPU */
     size_t allocated_bytes; /* weights and buffers */
     int graphs;             /* CUDA graphs held; 0 on the CPU */

@@ -26,6 +26,16 @@ int gpu_use(struct device *d, struct err *e)
     return rc == cudaSuccess ? 0 : gpu_error(d, rc, "choosing the GPU", e);
 }
 
+/* Two transfers a clock over the whole bus; 0 where the driver does not tell. */
+static uint64_t bandwidth(int index)
+{
+    int kilohertz = 0, bits = 0;
+    if (cudaDeviceGetAttribute(&kilohertz, cudaDevAttrMemoryClockRate, index) != cudaSuccess ||
+        cudaDeviceGetAttribute(&bits, cudaDevAttrGlobalMemoryBusWidth, index) != cudaSuccess)
+        return 0;
+    return 2 * (uint64_t)kilohertz * 1000 * (uint64_t)bits / 8;
+}
+
 static int open_device(struct device *d, int index, struct err *e)
 {
     int count = 0;
@@ -45,6 +55,7 @@ static int open_device(struct device *d, int index, struct err *e)
     d->sms = p.multiProcessorCount;
     d->shared_bytes = p.sharedMemPerBlockOptin;
     d->memory_bytes = p.totalGlobalMem;
+    d->memory_bytes_s = bandwidth(index);
     snprintf(d->name, sizeof d->name, "%.63s", p.name);
     snprintf(d->isa, sizeof d->isa, "sm_%d%d", p.major, p.minor);
     return gpu_use(d, e);
@@ -70,7 +81,8 @@ static void gpu_close(struct device *d) { free(d); }
 static void gpu_info(struct device *d, struct device_info *out)
 {
     *out = (struct device_info){.backend = "cuda", .isa = d->isa, .index = d->index, .threads = 1,
-                                .memory_bytes = d->memory_bytes, .allocated_bytes = d->allocated_bytes,
+                                .memory_bytes = d->memory_bytes, .memory_bytes_s = d->memory_bytes_s,
+                                .allocated_bytes = d->allocated_bytes,
                                 .graphs = d->graphs, .replays = d->replays};
     memcpy(out->name, d->name, sizeof out->name);
 }

@@ -52,6 +52,7 @@ struct device {
     int sms;
     size_t shared_bytes; /* most dynamic shared memory of one block */
     size_t memory_bytes, allocated_bytes;
+    uint64_t memory_bytes_s; /* by the data sheet */
     char name[64], isa[16];
     int graphs;          /* held */
     uint64_t replays;    /* steps that were started from a graph */

@@ -18,8 +18,6 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlparse
 
-from chain import held_port
-
 FAULTS = {
     "delay": "answers after `seconds`",
     "drop_after_send": "the node gets the question, the client no answer",
@@ -55,8 +53,7 @@ class FaultProxy:
     def __init__(self, upstream, port=0):
         self.upstream = urlparse(upstream)
         self.faults, self.seen, self.lock = [], [], threading.Lock()
-        self.held = held_port(port)  # while it is stopped, too
-        self.port, self.server = self.held.getsockname()[1], None
+        self.port, self.server = port, None
         self.start()
 
     def start(self):
@@ -82,6 +79,7 @@ class FaultProxy:
                 pass
 
         self.server = Server(("127.0.0.1", self.port), Handler)
+        self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def stop(self):
@@ -96,7 +94,6 @@ class FaultProxy:
 
     def __exit__(self, *_):
         self.stop()
-        self.held.close()
 
     @property
     def url(self):

@@ -1,0 +1,109 @@
+#!/usr/bin/env python3
+"""Does each kernel's own test notice when its kernel is wrong? Every mutant of mutants.ini changes one line of a kernel;
+the emulated plugin is built with it, and the named test must fail.
+
+    mutants.py --build build [--jobs 2] [NAME…]
+
+A mutant:   [name]  file = kernels/cuda/X.cu   line = text that occurs in it once   becomes = what takes its place
+            test = test_X [case …]   why = what breaks
+The test of a mutant with `race = yes` is run by the ThreadSanitizer build (--tsan), whose emulator reports races.
+"""
+import argparse
+import configparser
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PLUGIN = "libopenlora_cuda_simt.so"
+SECONDS = 240
+
+
+def commands_of(build):
+    """Of the plugin: {source: (object, compiler's words)} and the linker's words."""
+    database = json.loads(subprocess.run(["ninja", "-C", build, "-t", "compdb"], check=True, capture_output=True,
+                                         text=True).stdout)
+    compiled = {Path(entry["file"]).resolve(): (entry["output"], shlex.split(entry["command"]))
+                for entry in database if entry["file"].endswith(".cu") and entry["output"].endswith(".o")}
+    link = next(entry["command"] for entry in database if entry["output"] == PLUGIN)
+    return compiled, link
+
+
+def mutated_text(mutant):
+    text = (ROOT / mutant["file"]).read_text()
+    count = text.count(mutant["line"])
+    if count != 1:
+        raise ValueError(f"the line occurs {count} times in {mutant['file']}")
+    return text.replace(mutant["line"], mutant.get("becomes", ""))
+
+
+def build_plugin(build, mutant, folder):
+    compiled, link = commands_of(build)
+    original = (ROOT / mutant["file"]).resolve()
+    output, words = compiled[original]
+    source, changed = folder / original.name, folder / "mutant.o"
+    source.write_text(mutated_text(mutant))
+    words = [str(changed) if w == output else str(source) if Path(build, w).resolve() == original else w for w in words]
+    subprocess.run(words, cwd=build, check=True, capture_output=True, text=True)
+    plugin = folder / PLUGIN
+    link = link.replace(output, str(changed)).replace(f"-o {PLUGIN}", f"-o {plugin}")
+    subprocess.run(link, cwd=build, shell=True, check=True, capture_output=True, text=True)
+    return plugin
+
+
+def test_fails(build, mutant, plugin):
+    """(whether it failed, its last lines)"""
+    name, *case = mutant["test"].split()
+    environment = {**os.environ, "OPENLORA_CUDA_PLUGIN": str(plugin)}
+    if case:
+        environment["CK_RUN_CASE"] = case[0]
+    try:
+        run = subprocess.run([Path(build) / "tests" / name], cwd=ROOT, env=environment, text=True, timeout=SECONDS,
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors="replace")
+    except subprocess.TimeoutExpired:
+        return True, "it hangs"
+    lines = [line for line in run.stdout.strip().split("\n") if line]
+    return run.returncode != 0, "\n".join(lines[-3:])
+
+
+def try_mutant(name, mutant, options):
+    build = str(Path(options.tsan if mutant.getboolean("race", False) else options.build).resolve())
+    with tempfile.TemporaryDirectory(prefix="openlora-mutant-") as folder:
+        try:
+            plugin = build_plugin(build, mutant, Path(folder))
+        except subprocess.CalledProcessError as failed:
+            return name, False, f"it does not build: {failed.stderr[-600:]}"
+        except (ValueError, KeyError) as wrong:
+            return name, False, f"the list is out of date: {wrong}"
+        failed, tail = test_fails(build, mutant, plugin)
+    return name, failed, tail
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", default="build")
+    parser.add_argument("--tsan", default="build/tsan")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("names", nargs="*")
+    options = parser.parse_args()
+    mutants = configparser.ConfigParser(interpolation=None, delimiters=("=",), comment_prefixes=("#",))
+    mutants.read(ROOT / "tests/gpu/mutants.ini")
+    names = options.names or mutants.sections()
+    survived = 0
+    with ThreadPoolExecutor(options.jobs) as pool:
+        for name, caught, tail in pool.map(lambda n: try_mutant(n, mutants[n], options), names):
+            survived += not caught
+            print(f"{'caught  ' if caught else 'SURVIVED'}  {name}: {mutants[name]['why']}", flush=True)
+            if not caught:
+                print("    " + tail.replace("\n", "\n    "))
+    print(f"{len(names) - survived} of {len(names)} mutants caught")
+    return 1 if survived else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
