@@ -18,6 +18,7 @@ from chain import BUILD, Anvil, cast, word
 from chainlited import ZERO, new_id
 from devnet import ETHER, Devnet
 from onchain import OnChain
+from waiting import PATIENCE_S
 
 OTHER_SLOTS = 200  # so that the storage trie is a few levels deep
 
@@ -25,7 +26,7 @@ OTHER_SLOTS = 200  # so that the storage trie is a few levels deep
 def make(chain, receipt, version, *signer):
     """{"settlement", "slot", "value", "bundle"}: the bundle holds once the contract's slot has the value."""
     command = [f"{BUILD}/tests/make_bundle", str(chain), str(receipt), version, *signer]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout)
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE_S).stdout)
 
 
 def settle(anvil, made):

@@ -9,6 +9,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from waiting import PATIENCE_S, until
+
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("OPENLORA_BUILD", ROOT / "build"))
 PROGRAM = BUILD / "chainlited"
@@ -25,7 +27,7 @@ def new_id():
 
 
 class Unix(http.client.HTTPConnection):
-    def __init__(self, path, timeout=20):
+    def __init__(self, path, timeout=PATIENCE_S):
         super().__init__("chainlited", timeout=timeout)
         self.path = path
 
@@ -55,20 +57,21 @@ class Chainlited:
         self.process = subprocess.Popen(
             [PROGRAM, "--state-dir", self.folder, "--socket", self.socket, *self.flags],
             env=env, stderr=open(self.folder / "log", "a"))
-        for _ in range(400):
-            try:
-                with socket.socket(socket.AF_UNIX) as s:  # no request: it might pass the crash point
-                    s.connect(str(self.socket))
-                break
-            except OSError:
-                if self.process.poll() == -signal.SIGKILL and crash:
-                    return self  # so soon
-                if self.process.poll() is not None:
-                    raise AssertionError(f"ended {self.process.returncode}: {self.log()}")
-                time.sleep(0.025)
+        until(lambda: self.process.poll() is not None or self.listens(), every=0.02, show=self.log)
+        if self.process.poll() == -signal.SIGKILL and crash:
+            return self  # so soon
+        assert self.process.poll() is None, f"ended {self.process.returncode}: {self.log()}"
         if self.model is None:
             self.make_catalog()
         return self
+
+    def listens(self):
+        try:
+            with socket.socket(socket.AF_UNIX) as s:  # no request: it might pass the crash point
+                s.connect(str(self.socket))
+            return True
+        except OSError:
+            return False
 
     def log(self):
         return (self.folder / "log").read_text()[-2000:]
@@ -137,12 +140,12 @@ class Chainlited:
         self.process.wait()
 
     def wait_dead(self):
-        assert self.process.wait(timeout=20) == -signal.SIGKILL, self.log()
+        assert self.process.wait(timeout=PATIENCE_S) == -signal.SIGKILL, self.log()
 
     def stop(self):
         if self.process and self.process.poll() is None:
             self.process.terminate()
-            assert self.process.wait(timeout=20) == 0, self.log()
+            assert self.process.wait(timeout=PATIENCE_S) == 0, self.log()
 
 
 def check_books(proofs):

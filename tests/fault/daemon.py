@@ -1,8 +1,7 @@
 """chainlited on a chain with the contracts, with gas, a bond and an operator's escrow."""
-import time
-
 from chainlited import Chainlited, new_id
 from devnet import ETHER
+from waiting import until
 
 
 def daemon_on(net, folder):
@@ -27,28 +26,22 @@ def daemon_on(net, folder):
 def daemon_records(net, daemon, n):
     """n answers, each reserved and recorded; their ids."""
     ids = [new_id() for _ in range(n)]
-    waiting = ids
-    for _ in range(300):
+    waiting = list(ids)
+
+    def refused():
         results = daemon.reserve(waiting)
-        waiting = [i for i, r in zip(waiting, results) if not r["ok"]]
-        if not waiting:
-            break
-        net.anvil.mine()
-        time.sleep(0.1)
-    assert not waiting, results
+        waiting[:] = [i for i, r in zip(waiting, results) if not r["ok"]]
+        return [r for r in results if not r["ok"]]
+
+    until(refused, lambda some: not some, mine=net.anvil.mine)
     results = daemon.record(ids)
     assert all(r["ok"] for r in results), results
     return ids
 
 
 def daemon_settles(net, daemon, n):
-    for _ in range(400):
-        states = {r["state"] for r in daemon.get("/v1/receipts?limit=500")["receipts"]}
-        if states == {"anchored"}:
-            break
-        net.anvil.mine()
-        time.sleep(0.1)
-    assert states == {"anchored"}, (daemon.get("/v1/pending"), daemon.log())
+    until(lambda: {r["state"] for r in daemon.get("/v1/receipts?limit=500")["receipts"]}, lambda states: states == {"anchored"},
+          mine=net.anvil.mine, show=lambda: f"{daemon.get('/v1/pending')}\n{daemon.log()}")
     receipts = daemon.get("/v1/receipts?limit=500")["receipts"]
     assert len(receipts) == n
     owed = sum(int(r["proof"]["fee"]) for r in receipts)

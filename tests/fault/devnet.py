@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 from chain import Anvil, cast
+from waiting import until
 
 GENERATED = Path(os.environ.get("OPENLORA_CONTRACTS", "chainlite/contracts/generated"))
 DEPLOYER, NODE, STRANGER = (
@@ -71,13 +72,9 @@ class Devnet:
         if to:
             fields["to"] = to
         tx = self.call("eth_sendTransaction", fields)
-        for _ in range(100):
-            receipt = self.call("eth_getTransactionReceipt", tx)
-            if receipt:
-                assert receipt["status"] == "0x1", f"{to} {data[:10]} reverted"
-                return receipt
-            self.anvil.mine()
-        raise AssertionError("not mined")
+        receipt = until(lambda: self.call("eth_getTransactionReceipt", tx), mine=self.anvil.mine, every=0.01)
+        assert receipt["status"] == "0x1", f"{to} {data[:10]} reverted"
+        return receipt
 
     def do(self, contract, signature, *arguments, value=0, sender=DEPLOYER):
         return self.send(self.address[contract], cast("calldata", signature, *map(str, arguments)), value, sender)
@@ -251,4 +248,4 @@ class Lane:
             text = self.process.stdout.readline()
         except BrokenPipeError:
             return None
-        return json.loads(text) if text else None
+        return json.loads(text) if text.endswith("\n") else None

@@ -1,11 +1,11 @@
 """chainlited on a local chain with the contracts: its key is the bonded node's, its catalog the registered rows."""
 import json
 import subprocess
-import time
 
 from chain import cast
 from chainlited import PROGRAM, Chainlited
 from devnet import DEPLOYER, NODE_KEY
+from waiting import until
 
 
 def catalog(net):
@@ -38,16 +38,15 @@ class OnChain(Chainlited):
         self.process = subprocess.Popen(
             [PROGRAM, "--chain", self.chain, "--rpc", self.net.url, "--state-dir", self.folder, "--socket", self.socket,
              "--max-head-age-s", "0", "--batch-age-s", "0", *self.flags], stderr=open(self.folder / "log", "a"))
-        self.until(self.socket.exists)
+        self.until(self.listens)
         return self
 
-    def until(self, condition, seconds=30):
-        end = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < end and self.process.poll() is None, self.log()
-            time.sleep(0.1)
+    def until(self, condition):
+        def mine():
+            assert self.process.poll() is None, self.log()
             if self.net.anvil.process.poll() is None:
                 self.net.anvil.mine()
+        until(condition, mine=mine, show=self.log)
 
     def until_reserved(self, ids, **changes):
         self.until(lambda: self.reserve(ids, **changes)[0]["ok"])

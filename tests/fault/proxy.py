@@ -18,6 +18,8 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlparse
 
+from chain import held_port
+
 FAULTS = {
     "delay": "answers after `seconds`",
     "drop_after_send": "the node gets the question, the client no answer",
@@ -53,7 +55,8 @@ class FaultProxy:
     def __init__(self, upstream, port=0):
         self.upstream = urlparse(upstream)
         self.faults, self.seen, self.lock = [], [], threading.Lock()
-        self.port, self.server = port, None
+        self.held = held_port(port)  # while it is stopped, too
+        self.port, self.server = self.held.getsockname()[1], None
         self.start()
 
     def start(self):
@@ -79,7 +82,6 @@ class FaultProxy:
                 pass
 
         self.server = Server(("127.0.0.1", self.port), Handler)
-        self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def stop(self):
@@ -94,6 +96,7 @@ class FaultProxy:
 
     def __exit__(self, *_):
         self.stop()
+        self.held.close()
 
     @property
     def url(self):

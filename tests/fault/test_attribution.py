@@ -2,7 +2,6 @@
 bodies that someone else's code computes again, up to the slot in the contract."""
 import json
 import subprocess
-import time
 
 import pytest
 from chain import cast
@@ -10,6 +9,7 @@ from chainlited import Gone, new_id
 from daemon import daemon_on, daemon_records, daemon_settles
 from devnet import GENERATED, NODE, NODE_KEY
 from test_settlement import Node, chain, net  # noqa: F401 (fixtures)
+from waiting import until
 
 CRASH_POINTS = ("statements_made", "lane_closed")
 ANNA, BEA = "0x" + "c1" + "00" * 19, "0x" + "c9" + "00" * 19
@@ -99,7 +99,7 @@ def test_killed_while_statements_are_made(net, tmp_path, point):  # noqa: F811
     assert node.lane.ask("gradients 1 1")["result"] == "ok"
     node.restart(crash=point)
     node.record(10)
-    assert node.dies(20)
+    assert node.dies()
     node.restart()
     assert node.until(lambda: node.lane.ask("status") is not None, "no status")
     kept = statements(node)
@@ -124,13 +124,7 @@ def span(start, tokens, who, row=0):
 def record_with(daemon, net, attribution, **changes):  # noqa: F811
     """One adapter's answer with this attribution: its id and result."""
     ids = [new_id()]
-    for _ in range(300):
-        result = daemon.reserve(ids, adapter=True)[0]
-        if result["ok"]:
-            break
-        net.anvil.mine()
-        time.sleep(0.05)
-    assert result["ok"], result
+    until(lambda: daemon.reserve(ids, adapter=True)[0], lambda result: result["ok"], mine=net.anvil.mine)
     return ids[0], daemon.record(ids, attribution=attribution, **changes)[0]
 
 

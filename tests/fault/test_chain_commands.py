@@ -14,7 +14,7 @@ from chain import BUILD, cast
 from chainlited import Unix
 from daemon import daemon_on, daemon_records, daemon_settles
 from devnet import ETHER, Devnet
-from waiting import until
+from waiting import PATIENCE_S, until
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
 from node import Node  # noqa: E402
@@ -29,7 +29,7 @@ N = 30
 
 def openlora(*words, code=0, **environment):
     done = subprocess.run([f"{BUILD}/openlora", *map(str, words)], env={**os.environ, **environment}, capture_output=True,
-                          text=True, timeout=60)
+                          text=True, timeout=PATIENCE_S)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stderr if code else done.stdout
 
@@ -181,7 +181,7 @@ def test_mirror_of_a_node(settled, tmp_path):
 
 def urlopen(node, path):
     import http.client
-    connection = http.client.HTTPConnection("127.0.0.1", node.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", node.port, timeout=PATIENCE_S)
     connection.request("GET", path)
     answer = connection.getresponse()
     return answer.status, answer.read()

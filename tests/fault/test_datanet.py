@@ -16,6 +16,7 @@ from eth_utils import keccak
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "golden"))
 import datanet_export  # noqa: E402
+from waiting import PATIENCE_S
 
 ACCOUNTS = ["0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266", "0x70997970C51812dc3A010C7d01b50e0d17dc79C8",
             "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC", "0x90F79bf6EB2c4f870365E785982E1f101E93b906",
@@ -34,7 +35,7 @@ class Datanet:
         where = () if words[0] == "verify" else ("--folder", str(self.folder))
         who = () if by is None else ("--dev-account", "--dev-number", str(by))
         done = subprocess.run([f"{BUILD}/openlora", "datanet", *map(str, words), *where, *who], capture_output=True, text=True,
-                              timeout=60)
+                              timeout=PATIENCE_S)
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout if code == 0 else done.stdout + done.stderr
 

@@ -6,6 +6,7 @@ import time
 import pytest
 from chain import Anvil, Reader, cast, word
 from proxy import FaultProxy
+from waiting import PATIENCE_S, until
 
 CONTRACT = "0x00000000000000000000000000000000000000aa"
 NOBODY = "0x00000000000000000000000000000000000000bb"
@@ -79,7 +80,7 @@ def test_a_slot_that_was_cleared(anvil, proxies):
 
 # What one endpoint of three does; the name it must get ("fine": it is not at fault).
 FAULTS = [
-    ("delay", {"seconds": 4}, "timeout"),
+    ("delay", {"seconds": 60}, "timeout"),
     ("drop_before_send", {}, "connection"),
     ("drop_after_send", {}, "connection"),
     ("truncate", {"bytes": 30}, "truncated"),
@@ -103,15 +104,24 @@ FAULTS = [
 ]
 
 
+def limits(fault):
+    """Time enough for whoever answers at all; short only where it is waited for."""
+    return {"timeout_ms": 3000 if fault == "delay" else 30000, "max_bytes": 1 << 20}
+
+
 @pytest.mark.parametrize("fault,options,name", FAULTS, ids=[f"{f}-{n}" for f, _, n in FAULTS])
 def test_one_of_three_is_overruled_and_named(anvil, proxies, fault, options, name):
     proxies[0].set(fault, **options)
     for honest in proxies[1:]:  # so that the faulty one is the fastest and is asked first for proofs
         honest.set("delay", seconds=0.05)
-    with Reader(urls(proxies), k=2, timeout_ms=1500, max_bytes=1 << 20) as reader:
-        assert read_one(reader)["values"] == [ONE]
-        status = reader.status()
-        assert [s["fault"] for s in status] == [name, "fine", "fine"], status[0]
+
+    def read():
+        with Reader(urls(proxies), k=2, **limits(fault)) as reader:
+            assert read_one(reader)["values"] == [ONE]
+            return [s["fault"] for s in reader.status()]
+
+    # Once two agree, the third has half a second: a machine may be too busy for that now and then.
+    assert until(read, lambda faults: "timeout" not in faults[1:]) == [name, "fine", "fine"]
 
 
 @pytest.mark.parametrize("fault,options,name", FAULTS, ids=[f"{f}-{n}" for f, _, n in FAULTS])
@@ -119,7 +129,7 @@ def test_two_of_three_are_not_believed(anvil, proxies, fault, options, name):
     """One honest endpoint is no quorum; but it is enough for a proof once the hash is agreed on."""
     proxies[0].set(fault, **options)
     proxies[1].set(fault, **options)
-    with Reader(urls(proxies), k=2, timeout_ms=1500, max_bytes=1 << 20) as reader:
+    with Reader(urls(proxies), k=2, **limits(fault)) as reader:
         answer = read_one(reader)
         only_proofs_lie = name == "bad_proof" or options.get("field") in ("accountProof", "stateRoot")
         if name == "fine" or only_proofs_lie:
@@ -135,7 +145,7 @@ def test_a_single_endpoint_is_refused_by_name(anvil, fault, options, name):
     """Alone it is believed what it says about the head, and nothing beside that."""
     with FaultProxy(anvil.url) as proxy:
         proxy.set(fault, **options)
-        with Reader([proxy.url], timeout_ms=1000, max_bytes=1 << 20) as reader:
+        with Reader([proxy.url], **limits(fault)) as reader:
             answer = read_one(reader)
             if name == "fine":
                 assert answer["values"] == [ONE]
@@ -272,21 +282,22 @@ def test_three_failures_pause_an_endpoint(anvil, proxies):
 
 
 def test_retry_after_is_kept(anvil, proxies):
-    proxies[0].set("rate_limit", retry_after=1, times=1)
+    proxies[0].set("rate_limit", retry_after=2, times=1)
     with Reader(urls(proxies), k=2) as reader:
+        begin = time.monotonic()
         for _ in range(5):
             assert "error" not in reader.ask("head latest")
-        assert len(proxies[0].seen) == 1
-        time.sleep(1.1)
-        assert reader.ask("head latest")["endpoints"] == 3
+        assert len(proxies[0].seen) == 1 or time.monotonic() - begin > 2
+        until(lambda: reader.ask("head latest")["endpoints"], lambda n: n == 3)
+        assert time.monotonic() - begin > 2
 
 
 def test_a_slow_endpoint_does_not_hold_up_the_others(anvil, proxies):
-    proxies[0].set("delay", seconds=5, methods=["eth_getBlockByNumber"])
-    with Reader(urls(proxies), k=2, timeout_ms=10000) as reader:
+    proxies[0].set("delay", seconds=60, methods=["eth_getBlockByNumber"])
+    with Reader(urls(proxies), k=2, timeout_ms=60000) as reader:
         start = time.monotonic()
         assert read_one(reader)["values"] == [ONE]
-        assert time.monotonic() - start < 2
+        assert time.monotonic() - start < 30
         assert reader.status()[0]["fault"] == "timeout"
 
 
@@ -326,7 +337,7 @@ def test_credentials_are_never_printed(anvil):
 def test_bad_configurations():
     for flags, why in [({"k": 2}, "quorum"), ({"k": 0}, "quorum")]:
         with Reader(["http://127.0.0.1:1"], **flags) as reader:
-            assert reader.process.wait(5) == 1 and why in reader.process.stderr.read()
+            assert reader.process.wait(PATIENCE_S) == 1 and why in reader.process.stderr.read()
     for addresses in (["ftp://127.0.0.1"], ["file:///etc/passwd"], ["http://a", "http://a"], ["nonsense://"]):
         with Reader(addresses) as reader:
-            assert reader.process.wait(5) == 1
+            assert reader.process.wait(PATIENCE_S) == 1

@@ -4,12 +4,14 @@ import glob
 import os
 import shutil
 import subprocess
+import tempfile
 import threading
 import time
 
 import pytest
 
 from chainlited import PROGRAM, Chainlited, Gone, check_books, crash_points, new_id
+from waiting import PATIENCE_S, until
 
 FEE = 900 * 3 + 100 * 1 + 50 * 9 + 950 * 1  # by the catalog's prices for receipt()'s tokens
 
@@ -83,11 +85,11 @@ def test_killed_under_load(node):
             with lock:
                 acknowledged.update({r["receipt_id"]: r for r in results})
 
-    for _ in range(3):
+    for n in range(1, 4):
         threads = [threading.Thread(target=client) for _ in range(6)]
         for t in threads:
             t.start()
-        time.sleep(0.4)
+        until(lambda: len(acknowledged), lambda count: count > 50 * n)
         node.kill()
         stop.set()
         for t in threads:
@@ -166,8 +168,7 @@ def test_disk_full(tmp_path):
         free = os.statvfs(small).f_bavail * os.statvfs(small).f_frsize
         with open(small / "ballast", "wb") as f:  # below the reserve: no new promises, old ones are kept
             f.write(b"\xa5" * (free - (10 << 20)))
-        time.sleep(0.2)
-        assert {r.get("code") for r in node.reserve([new_id()])} == {"disk_full"}
+        until(lambda: node.reserve([new_id()])[0].get("code"), lambda code: code == "disk_full")
         acknowledged.update({r["receipt_id"]: r for r in node.record(groups[1])})
         fill(small / "rest")  # to the last byte
         outcome = []
@@ -181,11 +182,8 @@ def test_disk_full(tmp_path):
         assert node.get("/v1/status")["disk_full"]
         os.unlink(small / "rest")
         os.unlink(small / "ballast")
-        for _ in range(100):  # without a restart
-            fresh = [new_id()]
-            if node.reserve(fresh)[0]["ok"]:
-                break
-            time.sleep(0.1)
+        fresh = [new_id()]
+        until(lambda: node.reserve(fresh)[0], lambda result: result["ok"])  # without a restart
         assert node.record(fresh)[0]["ok"]
         for group in groups:
             if group[0] not in acknowledged:
@@ -226,12 +224,9 @@ def test_file_size_limit(node):
         pytest.fail("the limit was never met")
     assert node.process.poll() is None, node.log()
     subprocess.run(["prlimit", f"--pid={node.process.pid}", "--fsize=unlimited:unlimited"], check=True)
-    for _ in range(100):
-        fresh = [new_id()]
-        status, answer = node.request("POST", "/v1/reservations", {"reservations": [node.reservation(fresh[0])]})
-        if status == 200 and answer["results"][0]["ok"]:
-            break
-        time.sleep(0.1)
+    fresh = [new_id()]
+    until(lambda: node.request("POST", "/v1/reservations", {"reservations": [node.reservation(fresh[0])]}),
+          lambda answered: answered[0] == 200 and answered[1]["results"][0]["ok"], show=node.log)
     assert node.record(fresh)[0]["ok"], node.log()
     proofs = node.all_receipts()
     check_books(proofs)
@@ -322,29 +317,31 @@ def test_exposure_without_a_chain(tmp_path):
 
 @pytest.mark.once
 @pytest.mark.skipif(os.geteuid() != 0, reason="speaking as another user needs root")
-def test_other_users_are_refused(node):
-    node.start()
-    os.chmod(node.folder, 0o755)
-    parent = node.folder
-    while str(parent).startswith("/tmp/"):
-        os.chmod(parent, 0o755)
-        parent = parent.parent
-    os.chmod(node.socket, 0o666)  # as if the mode did not protect it: the check of the uid must
-    code = ("import socket,sys;s=socket.socket(socket.AF_UNIX);s.connect(sys.argv[1]);"
-            "s.sendall(b'GET /v1/status HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n');"
-            "d=b''\nwhile True:\n c=s.recv(9999)\n d+=c\n if not c: break\nprint(d.decode())")
-    out = subprocess.run(["setpriv", "--reuid=65534", "--clear-groups", "python3", "-c", code, node.socket],
-                         capture_output=True, text=True, timeout=20)
-    assert out.stdout.startswith("HTTP/1.1 403"), out
-    node.stop()
-    assert not node.socket.exists()
+def test_other_users_are_refused():
+    # Not below pytest's own folder: whichever pytest starts next closes that to others.
+    with tempfile.TemporaryDirectory(prefix="openlora-users-") as folder:
+        node = Chainlited(folder)
+        node.start()
+        os.chmod(folder, 0o755)
+        os.chmod(node.socket, 0o666)  # as if the mode did not protect it: the check of the uid must
+        code = ("import socket,sys;s=socket.socket(socket.AF_UNIX);s.connect(sys.argv[1]);"
+                "s.sendall(b'GET /v1/status HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n');"
+                "d=b''\nwhile True:\n c=s.recv(9999)\n d+=c\n if not c: break\nprint(d.decode())")
+        try:
+            out = subprocess.run(["setpriv", "--reuid=65534", "--clear-groups", "python3", "-c", code, node.socket],
+                                 capture_output=True, text=True, timeout=PATIENCE_S)
+            assert out.stdout.startswith("HTTP/1.1 403"), out
+            node.stop()
+            assert not node.socket.exists()
+        finally:
+            node.kill()
 
 
 @pytest.mark.once
 def test_one_process_per_folder(node):
     node.start()
     second = subprocess.run([PROGRAM, "--no-chain", "--state-dir", node.folder, "--socket", node.folder / "other"],
-                            capture_output=True, text=True, timeout=20)
+                            capture_output=True, text=True, timeout=PATIENCE_S)
     assert second.returncode == 1 and "lock" in second.stderr, second
     node.stop()
 
@@ -358,7 +355,7 @@ def test_keys_are_guarded(tmp_path):
     assert all(os.stat(tmp_path / p).st_mode & 0o77 == 0 for p in ("passphrase", "keys/node.key", "keys/operator.key"))
 
     def refused(text):
-        out = subprocess.run([PROGRAM, "--no-chain", "--state-dir", tmp_path], capture_output=True, text=True, timeout=20)
+        out = subprocess.run([PROGRAM, "--no-chain", "--state-dir", tmp_path], capture_output=True, text=True, timeout=PATIENCE_S)
         assert out.returncode == 1 and text in out.stderr, out
 
     os.chmod(tmp_path / "passphrase", 0o640)

@@ -4,7 +4,6 @@ import json
 import random
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -15,8 +14,8 @@ from eth_utils import keccak
 from daemon import daemon_on, daemon_records, daemon_settles
 from devnet import ETHER, GENERATED, NODE, NODE_KEY, STRANGER, ZERO, Devnet, Lane
 from proxy import FaultProxy
+from waiting import until
 
-PATIENCE_S = 30
 CRASH_POINTS = ("lane_closed", "lane_planned", "lane_stored", "lane_sent", "lane_mined", "lane_claimed", "lane_body",
                 "lane_proven")
 
@@ -36,17 +35,23 @@ class Node:
             self.deposits += ETHER
         net.anvil.mine(24)  # reorgs leave deposits alone
         self.recorded = 0
+        # A step that began before knows nothing of the deposits, and would find receipts of now unpaid.
+        assert self.until(self.sees_the_head, "the lane does not see the chain's head", mine=False)
 
     def close(self):
         self.lane.kill()
 
-    def dies(self, seconds):
-        """Whether the process ends, while blocks come."""
-        end = time.monotonic() + seconds
-        while self.lane.process.poll() is None and time.monotonic() < end:
-            self.net.anvil.mine()
-            time.sleep(0.03)
+    def is_dead(self):
         return self.lane.process.poll() is not None
+
+    def sees_the_head(self):
+        head = self.lane.ask("status")["head"]
+        return head and head["number"] >= int(self.net.call("eth_blockNumber"), 16)
+
+    def dies(self):
+        """Whether the process ends before all is anchored, while blocks come."""
+        until(lambda: self.is_dead() or self.is_settled(), mine=self.net.anvil.mine, every=0.03)
+        return self.is_dead()
 
     def restart(self, crash=None, **options):
         self.lane.kill()
@@ -54,29 +59,18 @@ class Node:
 
     def record(self, n, at_once=0):
         """Records, waiting until the node may; False when it died."""
-        end = time.monotonic() + PATIENCE_S
-        while time.monotonic() < end:
-            answer = self.lane.ask(f"record {n} {len(self.payers)} {at_once}")
-            if answer is None:
-                return False
-            if "recorded" in answer:
-                self.recorded += n
-                return True
-            self.net.anvil.mine()
-            time.sleep(0.05)
-        raise AssertionError(answer)
+        answer = until(lambda: self.lane.ask(f"record {n} {len(self.payers)} {at_once}"),
+                       lambda answer: answer is None or "recorded" in answer, mine=self.net.anvil.mine)
+        if answer is None:
+            return False
+        self.recorded += n
+        return True
 
-    def until(self, condition, what, seconds=PATIENCE_S, mine=True):
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            if self.lane.process.poll() is not None:
-                return False
-            if condition():
-                return True
-            if mine:
-                self.net.anvil.mine()
-            time.sleep(0.05)
-        raise AssertionError(f"{what}: {self.lane.ask('pending')} {self.lane.ask('status')}")
+    def until(self, condition, what, mine=True):
+        """False when the process ended instead."""
+        until(lambda: self.is_dead() or condition(), mine=self.net.anvil.mine if mine else None,
+              show=lambda: f"{what}: {self.lane.ask('pending')} {self.lane.ask('status')}")
+        return not self.is_dead()
 
     def batches(self):
         answer = self.lane.ask("batches")
@@ -85,12 +79,13 @@ class Node:
     def covered(self, states, epoch=None):
         return sum(b["count"] for b in self.batches() if b["state"] in states and epoch in (None, b["epoch"]))
 
-    def settle(self, epoch=1, states=("anchored",)):
+    def is_settled(self, epoch=1):
+        receipts = self.receipts(epoch)
+        return receipts and all(r["state"] == "anchored" for r in receipts)
+
+    def settle(self, epoch=1):
         """Until all that was recorded in the epoch is anchored."""
-        def done():
-            receipts = self.receipts(epoch)
-            return receipts and all(r["state"] in states for r in receipts)
-        return self.until(done, "not everything is anchored")
+        return self.until(lambda: self.is_settled(epoch), "not everything is anchored")
 
     def receipts(self, epoch=1):
         answer = self.lane.ask(f"receipts {epoch}")
@@ -179,7 +174,7 @@ def test_killed(net, tmp_path, point, round_number):
         often = point in ("lane_stored", "lane_sent", "lane_mined", "lane_proven")
         node.restart(crash=f"{point}:{random.randint(1, 3) if often else 1}")
         node.record(30)  # it may die over it
-        killed += node.dies(seconds=4)
+        killed += node.dies()
     node.restart()
     node.record(20)
     assert node.settle()
@@ -210,7 +205,7 @@ def test_reorg_between_claims_and_submission(net, tmp_path):
     assert node.settle()
     node.restart(crash="lane_claimed:1")
     node.record(40)
-    assert node.dies(seconds=10)
+    assert node.dies()
     claimed = net.collected()
     net.reorg(12)
     assert net.collected() < claimed  # the claims are gone from the chain
@@ -441,13 +436,7 @@ def test_lost_outbox(net, tmp_path):
     node.close()
     node.folder, node.recorded = tmp_path / "new", 0
     node.lane = Lane(net, node.folder, open_epochs=False)
-    answer = None
-    for _ in range(40):
-        answer = node.lane.ask("record 1 3")
-        if "new-epoch" in answer.get("error", ""):
-            break
-        time.sleep(0.05)
-    assert "new-epoch" in answer["error"]
+    until(lambda: node.lane.ask("record 1 3"), lambda answer: "new-epoch" in answer.get("error", ""))
     assert node.lane.ask("epoch") == {"ok": True}
     node.until(lambda: net.node()["epoch"] == 2, "no new epoch")
     for number, payer in enumerate(node.payers):
@@ -559,7 +548,7 @@ def test_claims_without_a_batch_go_back(net, tmp_path):
     before, last = net.collected(), max((b["batch"] for b in node.batches()), key=lambda b: b["number"])
     node.restart(crash="lane_claimed:1")
     node.record(40)
-    assert node.dies(seconds=10)
+    assert node.dies()
     net.anvil.mine()
     claimed = {p: net.account(p)[1] for p in node.payers}
     assert net.collected() == sum(claimed.values()) > before
@@ -635,17 +624,10 @@ def test_a_stranger_settles_with_the_nodes_key(net, tmp_path):
     node.record(9)  # not in a batch yet
     node.lane.kill()
     stranger = Lane(net, tmp_path / "stranger", **node.options)
-    for _ in range(200):
-        if "recorded" in stranger.ask("record 12 3"):
-            break
-        net.anvil.mine()
-    for _ in range(400):
-        if net.node()["last"] == 2 and stranger.ask("status")["last_batch"] == 2:
-            break
-        net.anvil.mine()
+    until(lambda: stranger.ask("record 12 3"), lambda answer: "recorded" in answer, mine=net.anvil.mine)
+    until(lambda: (net.node()["last"], stranger.ask("status")["last_batch"]), lambda last: last == (2, 2), mine=net.anvil.mine)
     stranger.kill()
     claimed = {p: net.account(p)[1] for p in node.payers}
-    assert net.node()["last"] == 2
     node.restart(open_epochs=False)
     node.until(lambda: "new-epoch" in node.lane.ask("status")["refusal"], "not noticed")
     assert "new-epoch" in node.lane.ask("record 1 3")["error"]
@@ -752,11 +734,7 @@ def test_chainlited_killed(net, tmp_path, point):
     daemon_records(net, daemon, 10)
     daemon.kill()
     daemon.start(crash=point)
-    for _ in range(600):
-        if daemon.process.poll() is not None:
-            break
-        net.anvil.mine()
-        time.sleep(0.05)
+    until(lambda: daemon.process.poll() is not None, mine=net.anvil.mine, show=daemon.log)
     daemon.wait_dead()
     daemon.start()
     daemon_records(net, daemon, 5)

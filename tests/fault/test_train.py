@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from waiting import PATIENCE_S
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -48,7 +49,8 @@ def train(model, tmp_path_factory):
             "--json", *more)]
 
     def run(out, *more, code=0, **environment):
-        done = subprocess.run(command(out, *more), env={**os.environ, **environment}, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command(out, *more), env={**os.environ, **environment}, capture_output=True, text=True,
+                              timeout=PATIENCE_S)
         assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
         return done.stderr if code == 1 else [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -105,7 +107,7 @@ def test_stopped_and_resumed(train, tmp_path, number):
             break
     process.send_signal(number)
     last = json.loads(process.stdout.read().splitlines()[-1])
-    assert process.wait(timeout=60) == 3
+    assert process.wait(timeout=PATIENCE_S) == 3
     assert last["event"] == "stopped" and 0 < last["step"] < 400
     assert [p.name for p in out.iterdir()] == ["training.checkpoint"]
     log = train(out, *more, "--resume")

@@ -12,6 +12,7 @@ import pytest
 from chain import BUILD, Anvil, cast
 from eth_abi import decode, encode
 from eth_utils import keccak
+from waiting import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2]
 OWNER, NODE = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266", "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
@@ -21,7 +22,7 @@ ZERO = bytes(32)
 
 
 def openlora(*words, code=0):
-    done = subprocess.run([f"{BUILD}/openlora", *map(str, words)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([f"{BUILD}/openlora", *map(str, words)], capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout if code == 0 else done.stderr
 

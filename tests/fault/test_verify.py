@@ -5,8 +5,9 @@ import subprocess
 
 import pytest
 from bundle import answers, bundle_of, make, settle, settling, slot_of
-from chain import BUILD, Anvil, free_port, word
+from chain import BUILD, Anvil, held_port, word
 from proxy import FaultProxy
+from waiting import PATIENCE_S
 
 pytestmark = pytest.mark.once
 
@@ -14,7 +15,8 @@ ESCROW_SIGNERS = 5  # chainlite/contracts/layout.json
 
 
 def verify(path, *options, code):
-    done = subprocess.run([f"{BUILD}/openlora", "verify", str(path), "--json", *options], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([f"{BUILD}/openlora", "verify", str(path), "--json", *options], capture_output=True, text=True,
+                          timeout=PATIENCE_S)
     assert done.returncode == code, done.stdout + done.stderr
     answer = json.loads(done.stdout)
     answer["failed"] = {c["check"]: c["reason"] for c in answer["checks"] if c["outcome"] == "failed"}
@@ -73,7 +75,9 @@ def test_another_chain(bundle):
 
 
 def test_nobody_there(bundle):
-    assert verify(bundle, "--rpc", f"http://127.0.0.1:{free_port()}", code=1)["failed"].keys() == {"block"}
+    with held_port() as nobody:
+        url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+        assert verify(bundle, "--rpc", url, code=1)["failed"].keys() == {"block"}
 
 
 def test_several_endpoints(node, bundle):

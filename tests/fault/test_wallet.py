@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from chain import BUILD, SENDER, Anvil, cast
+from waiting import PATIENCE_S
 
 pytestmark = pytest.mark.once
 
@@ -19,7 +20,8 @@ def wallet(tmp_path):
     environment = {**os.environ, "OPENLORA_WALLET": str(tmp_path / "keys" / "wallet.json"), "OPENLORA_PASSWORD_FILE": str(password)}
 
     def run(*words, code=0, command="wallet"):
-        done = subprocess.run([f"{BUILD}/openlora", command, *words], env=environment, capture_output=True, text=True, timeout=60)
+        done = subprocess.run([f"{BUILD}/openlora", command, *words], env=environment, capture_output=True, text=True,
+                              timeout=PATIENCE_S)
         assert done.returncode == code, done.stdout + done.stderr
         return done.stderr if code else done.stdout
 
