@@ -2,6 +2,7 @@
 
     pytest tests/e2e --build build                          # default model, demo adapters
     pytest tests/e2e --build build-asan --model TINY.gguf --patience 10
+    pytest tests/e2e --build build --model TINY.gguf --device cuda          # the plugin: OPENLORA_CUDA_PLUGIN
 
 With a model that the demo adapters do not fit, random adapters take their place: every test that compares texts only
 needs adapters that answer differently.
@@ -24,6 +25,7 @@ DEFAULT_MODEL = Path.home() / ".cache/openlora/SmolLM2-135M-Instruct.Q4_1.gguf"
 def pytest_addoption(parser):
     parser.addoption("--build", default=str(ROOT / "build"), help="folder with openlorad and openlora")
     parser.addoption("--model", default=str(DEFAULT_MODEL), help="GGUF file; default: the default model")
+    parser.addoption("--device", default="cpu", help="what nodes compute on: openlorad's --device")
     parser.addoption("--patience", type=float, default=1.0, help="factor on all waiting times")
 
 
@@ -73,10 +75,12 @@ def small_pool_mb(model):
 
 
 @pytest.fixture(scope="session")
-def make_node(build, model, adapters, patience):
+def make_node(request, build, model, adapters, patience):
     """Nodes with the model and both adapters unless told otherwise; use in a with statement."""
+    device = ("--device", request.config.getoption("--device"))
+
     def make(*flags, **kwargs):
-        return Node(build, kwargs.pop("model", model), kwargs.pop("adapters", adapters), flags=flags,
+        return Node(build, kwargs.pop("model", model), kwargs.pop("adapters", adapters), flags=device + flags,
                     patience=patience, **kwargs)
     return make
 
