@@ -12,10 +12,25 @@ cuda_compile() {
     build_tree "$PWD/$CUDA_BUILD" Release "${defines[@]}" "-DOPENLORA_CUDA_ARCHITECTURES=80;90;120" -- openlora_cuda
 }
 
+# The wheels of CUDA 12.4 (48 MB), one folder per version of their requirements.
+cuda_oldest() {
+    local key folder
+    key=$(sha256sum <tests/cuda/oldest-requirements.txt | cut -c 1-12)
+    folder=$OPENLORA_CACHE/cuda-oldest/$key
+    if [ ! -f "$folder/complete" ]; then
+        rm -rf "$folder"
+        python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes \
+            --requirement tests/cuda/oldest-requirements.txt --target "$folder"
+        touch "$folder/complete"
+    fi
+    python tests/cuda/oldest.py "$folder"
+}
+
 # The toolkit is in PATH for these alone: other builds shall not find it.
 with_toolkit() { env PATH="$CUDA_ROOT/bin:$PATH" "$@"; }
 
 check "compile" cuda_compile
+check "compile with CUDA 12.4" cuda_oldest
 check "budgets" with_toolkit python tests/cuda/budgets.py "$CUDA_PLUGIN"
 check "instructions" with_toolkit python tests/cuda/sass.py "$CUDA_PLUGIN"
 check "plugin" env CUDA_PLUGIN="$PWD/$CUDA_PLUGIN" python -m pytest -q -p no:cacheprovider tests/cuda/test_plugin.py
