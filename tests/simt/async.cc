@@ -1,0 +1,100 @@
+/* Queues of asynchronous copies, one for each lane. */
+#include "tests/simt/async.h"
+
+#include <string.h>
+
+namespace simt {
+
+/* Not through memcpy, which ThreadSanitizer watches. */
+static void land(async_copy *c)
+{
+    for (int i = 0; i < c->size; i++)
+        __atomic_store_n(&c->to[i], i < c->bytes ? c->from[i] : 0, __ATOMIC_RELAXED);
+    c->landed = true;
+}
+
+/* Lets some of what is under way land. */
+static void time_passes(lane *l)
+{
+    for (size_t i = (size_t)l->dropped; i < l->copies.size() && random_bits() % 4 == 0; i++)
+        if (!l->copies[i].landed)
+            land(&l->copies[i]);
+}
+
+static void mark(const block *b, const async_copy *c, uint8_t value)
+{
+    size_t word = (size_t)(c->to - b->shared) / 4;
+    for (size_t i = 0; i < c->size / 4u; i++)
+        b->in_flight[word + i] = value;
+}
+
+static void check(void *to, const void *from, int size, int bytes, place at)
+{
+    const block *b = current->block;
+    size_t offset = (uintptr_t)to - memory.shared;
+    if (bytes < 0 || bytes > size)
+        violation(at, "cp.async reads %d of %d bytes", bytes, size);
+    if (offset >= b->launch->shared_bytes || offset + (size_t)size > b->launch->shared_bytes || offset % (size_t)size)
+        bad_shared(to, (size_t)size, "cp.async", at);
+    for (int i = 0; i < size; i += 4)
+        if (b->in_flight[(offset + (size_t)i) / 4])
+            bad_shared(to, (size_t)size, "cp.async", at);
+    if (!bytes)
+        return;
+    uintptr_t global_offset = (uintptr_t)from - memory.base;
+    if (global_offset >= memory.bytes || global_offset % (size_t)size ||
+        global_offset % GRANULE + (size_t)bytes > memory.valid[global_offset / GRANULE])
+        bad_global(from, (size_t)size, "cp.async", at);
+}
+
+unsigned char *copy_issue(void *to, const void *from, int size, int bytes, place at)
+{
+    lane *self = current;
+    check(to, from, size, bytes, at);
+    if (self->dropped) {
+        self->copies.erase(self->copies.begin(), self->copies.begin() + self->dropped);
+        self->dropped = 0;
+    }
+    async_copy c = {self->block->shared + ((uintptr_t)to - memory.shared), (const unsigned char *)memory_real(from),
+                    (uint8_t)size, (uint8_t)bytes, false};
+    mark(self->block, &c, 1);
+    for (int i = 0; i < size; i++)
+        __atomic_store_n(&c.to[i], (unsigned char)0xff, __ATOMIC_RELAXED);
+    self->copies.push_back(c);
+    self->uncommitted++;
+    time_passes(self);
+    return c.to;
+}
+
+void copy_commit()
+{
+    lane *self = current;
+    self->groups.push_back(self->uncommitted);
+    self->uncommitted = 0;
+    time_passes(self);
+}
+
+int copy_wait(int n)
+{
+    lane *self = current;
+    if (self->dropped) {
+        self->copies.erase(self->copies.begin(), self->copies.begin() + self->dropped);
+        self->dropped = 0;
+    }
+    size_t groups = 0;
+    while (self->groups.size() - groups > (size_t)n)
+        self->dropped += self->groups[groups++];
+    self->groups.erase(self->groups.begin(), self->groups.begin() + (long)groups);
+    for (int i = 0; i < self->dropped; i++) {
+        async_copy *c = &self->copies[(size_t)i];
+        if (!c->landed)
+            land(c);
+        mark(self->block, c, 0);
+    }
+    time_passes(self);
+    return self->dropped;
+}
+
+const async_copy *landed() { return current->copies.data(); }
+
+} // namespace simt

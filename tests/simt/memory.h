@@ -1,0 +1,68 @@
+/* Addresses. Device memory and shared memory have addresses of their own, at which nothing is mapped: host code, and
+ * kernels that go around ld, st and their like, fault at once. The emulator adds a constant to reach the bytes.
+ *
+ *   global   one range for all emulated GPUs, `span` bytes of it each, then pinned host memory (which the host reads
+ *            under the same address). valid[] holds, per 256 bytes, how many of them belong to an allocation.
+ *   shared   a window of as many bytes as a block may have; the same for all blocks, each has its own bytes behind. */
+#ifndef SIMT_MEMORY_H
+#define SIMT_MEMORY_H
+
+#include "tests/simt/machine.h"
+
+namespace simt {
+
+enum { GRANULE = 256, MAX_SHARED_BYTES = 256 * 1024, MAX_DEVICES = 8 };
+
+struct address_space {
+    uintptr_t base;
+    size_t bytes;        /* of the whole range */
+    size_t span;         /* of one GPU's part */
+    ptrdiff_t real;      /* add it to an address to reach its bytes */
+    uint16_t *valid;
+    uintptr_t shared;    /* the window */
+};
+extern address_space memory;
+
+void memory_init(); /* once; the runtime does it before its first allocation */
+
+/* Device memory of GPU `device`, or (−1) pinned host memory: aligned to 256 bytes, filled with NaN. NULL: no room. */
+void *memory_allocate(int device, size_t bytes);
+bool memory_free(void *p, size_t *bytes); /* false: it was never allocated */
+int memory_device(const void *p);         /* whose it is; −1 pinned, −2 not from here */
+bool memory_is_valid(const void *p, size_t bytes);
+inline void *memory_real(const void *p)
+{
+    return (uintptr_t)p - memory.base < memory.bytes ? (char *)(uintptr_t)p + memory.real : (void *)(uintptr_t)p;
+}
+
+[[noreturn]] void bad_global(const void *p, size_t bytes, const char *what, place at);
+[[noreturn]] void bad_shared(const void *p, size_t bytes, const char *what, place at);
+
+/* What a kernel reads or writes, checked: inside one allocation, aligned to its size. */
+template <class T> SIMT_INLINE T *global(const T *p, const char *what, place at)
+{
+    static_assert(sizeof(T) <= 16 && (sizeof(T) & (sizeof(T) - 1)) == 0, "1, 2, 4, 8 or 16 bytes");
+    uintptr_t offset = (uintptr_t)p - memory.base;
+    if (__builtin_expect(offset >= memory.bytes || offset % sizeof(T) ||
+                         offset % GRANULE + sizeof(T) > memory.valid[offset / GRANULE], 0))
+        bad_global(p, sizeof(T), what, at);
+    return (T *)((uintptr_t)p + (uintptr_t)memory.real);
+}
+
+template <class T> SIMT_INLINE T *shared(const T *p, const char *what, place at)
+{
+    static_assert(sizeof(T) <= 16 && (sizeof(T) & (sizeof(T) - 1)) == 0, "1, 2, 4, 8 or 16 bytes");
+    const struct block *b = current->block;
+    size_t offset = (uintptr_t)p - memory.shared;
+    if (__builtin_expect(offset >= b->launch->shared_bytes || offset + sizeof(T) > b->launch->shared_bytes ||
+                         offset % sizeof(T), 0))
+        bad_shared(p, sizeof(T), what, at);
+    for (size_t i = 0; i < sizeof(T); i += 4)
+        if (__builtin_expect(b->in_flight[(offset + i) / 4], 0))
+            bad_shared(p, sizeof(T), what, at);
+    return (T *)(b->shared + offset);
+}
+
+} // namespace simt
+
+#endif
