@@ -15,12 +15,13 @@ struct model {
     const char *key, *name;
     int major, minor, sms, threads_per_sm, blocks_per_sm;
     size_t shared_optin_bytes, shared_per_sm_bytes, l2_bytes;
+    int bus_bits, memory_khz; /* two transfers a clock: 2.04, 3.35, 1.01 TB/s */
 };
 
 static const model models[] = {
-    {"a100", "Emulated A100-SXM4-80GB", 8, 0, 108, 2048, 32, 163 * KIB, 164 * KIB, 40 * MIB},
-    {"h100", "Emulated H100 80GB HBM3", 9, 0, 132, 2048, 32, 227 * KIB, 228 * KIB, 50 * MIB},
-    {"rtx4090", "Emulated GeForce RTX 4090", 8, 9, 128, 1536, 24, 99 * KIB, 100 * KIB, 72 * MIB},
+    {"a100", "Emulated A100-SXM4-80GB", 8, 0, 108, 2048, 32, 163 * KIB, 164 * KIB, 40 * MIB, 5120, 1593000},
+    {"h100", "Emulated H100 80GB HBM3", 9, 0, 132, 2048, 32, 227 * KIB, 228 * KIB, 50 * MIB, 5120, 2619000},
+    {"rtx4090", "Emulated GeForce RTX 4090", 8, 9, 128, 1536, 24, 99 * KIB, 100 * KIB, 72 * MIB, 384, 10501000},
 };
 
 static gpu gpus[MAX_DEVICES];
@@ -56,6 +57,8 @@ static void describe(gpu *g, const model *m, int index)
     p->minor = m->minor;
     p->multiProcessorCount = m->sms;
     p->l2CacheSize = (int)m->l2_bytes;
+    p->memoryBusWidth = m->bus_bits;
+    g->memory_khz = m->memory_khz;
     p->asyncEngineCount = 3;
     p->concurrentKernels = p->canMapHostMemory = p->unifiedAddressing = 1;
     p->pciBusID = index + 1;
@@ -156,6 +159,8 @@ cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr which, int de
     case cudaDevAttrMultiProcessorCount: *value = p.multiProcessorCount; break;
     case cudaDevAttrPciBusId: *value = p.pciBusID; break;
     case cudaDevAttrPciDeviceId: *value = p.pciDeviceID; break;
+    case cudaDevAttrMemoryClockRate: *value = g->memory_khz; break;
+    case cudaDevAttrGlobalMemoryBusWidth: *value = p.memoryBusWidth; break;
     case cudaDevAttrL2CacheSize: *value = p.l2CacheSize; break;
     case cudaDevAttrMaxThreadsPerMultiProcessor: *value = p.maxThreadsPerMultiProcessor; break;
     case cudaDevAttrComputeCapabilityMajor: *value = p.major; break;

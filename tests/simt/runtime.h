@@ -8,6 +8,7 @@ namespace simt {
 
 struct gpu {
     cudaDeviceProp properties;
+    int memory_khz;
     size_t allocated_bytes;
 };
 

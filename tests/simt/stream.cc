@@ -7,6 +7,19 @@
 
 struct CUstream_st { int device; };
 struct CUevent_st { int device; };
+struct CUgraph_st { std::vector<std::function<void()>> work; };
+struct CUgraphExec_st { std::vector<std::function<void()>> work; };
+
+/* While a thread records, what it enqueues goes here. */
+static thread_local CUgraph_st *recording;
+
+static void enqueue(std::function<void()> work)
+{
+    if (recording)
+        recording->work.push_back(std::move(work));
+    else
+        work();
+}
 
 namespace simt {
 
@@ -20,7 +33,10 @@ cudaError_t enqueue_kernel(cudaStream_t, kernel &&k)
         return failed(cudaErrorInvalidConfiguration);
     if (k.shared_bytes > g->properties.sharedMemPerBlockOptin)
         return failed(cudaErrorInvalidValue);
-    run_kernel(&k);
+    enqueue([k = std::move(k)] {
+        kernel copy = k;
+        run_kernel(&copy);
+    });
     return cudaSuccess;
 }
 
@@ -28,7 +44,7 @@ static cudaError_t copy(void *to, const void *from, size_t bytes)
 {
     if ((memory_device(to) > -2 && !memory_is_valid(to, bytes)) || (memory_device(from) > -2 && !memory_is_valid(from, bytes)))
         return failed(cudaErrorInvalidValue);
-    memmove(memory_real(to), memory_real(from), bytes);
+    enqueue([=] { memmove(memory_real(to), memory_real(from), bytes); });
     return cudaSuccess;
 }
 
@@ -36,7 +52,7 @@ static cudaError_t set(void *to, int value, size_t bytes)
 {
     if (!memory_is_valid(to, bytes))
         return failed(cudaErrorInvalidValue);
-    memset(memory_real(to), value, bytes);
+    enqueue([=] { memset(memory_real(to), value, bytes); });
     return cudaSuccess;
 }
 
@@ -120,3 +136,36 @@ cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
 cudaError_t cudaEventQuery(cudaEvent_t) { return cudaSuccess; }
 cudaError_t cudaDeviceSynchronize(void) { return cudaSuccess; }
 cudaError_t cudaFuncSetAttribute(const void *, enum cudaFuncAttribute, int) { return cudaSuccess; }
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t, enum cudaStreamCaptureMode)
+{
+    recording = new CUgraph_st;
+    return cudaSuccess;
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t *out)
+{
+    *out = recording;
+    recording = nullptr;
+    return cudaSuccess;
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t g, unsigned long long)
+{
+    *out = new CUgraphExec_st{g->work};
+    return cudaSuccess;
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t g, cudaStream_t)
+{
+    for (auto &w : g->work)
+        enqueue(w);
+    return cudaSuccess;
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t g)
+{
+    delete g;
+    return cudaSuccess;
+}
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t g)
+{
+    delete g;
+    return cudaSuccess;
+}
