@@ -12,7 +12,7 @@
 #include <math.h>
 #include <string.h>
 
-#define KERNEL(threads, blocks) __attribute__((noinline, unused)) static
+#define KERNEL(threads, blocks) __attribute__((noinline, unused)) static void
 #define DEVICE static __attribute__((unused)) inline
 #define SHARED(type, name, offset_bytes) type *name = (type *)(simt::memory.shared + (size_t)(offset_bytes))
 #define LAUNCH(kernel, grid, block, shared_bytes, stream, ...) \

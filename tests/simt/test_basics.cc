@@ -34,7 +34,7 @@ DEVICE float block_sum(float *scratch, float v)
     return v;
 }
 
-KERNEL(256, 1) void k_sums(const float *x, float *out, int n)
+KERNEL(256, 1) k_sums(const float *x, float *out, int n)
 {
     SHARED(float, scratch, 0);
     float s = 0;
@@ -65,7 +65,7 @@ START_TEST(sums_of_rows)
 }
 END_TEST
 
-KERNEL(32, 1) void k_mma(const signed char *a, const signed char *b, int *d)
+KERNEL(32, 1) k_mma(const signed char *a, const signed char *b, int *d)
 {
     int g = lane_id() / 4, t = lane_id() % 4, c[4] = {1, 2, 3, 4}, out[4];
     uint32_t fa[4], fb[2];
@@ -99,7 +99,7 @@ START_TEST(product_of_bytes)
 END_TEST
 
 /* Two stages of a pipeline; each thread copies what another one reads. */
-KERNEL(64, 1) void k_pipeline(const int *x, int *out, int tiles)
+KERNEL(64, 1) k_pipeline(const int *x, int *out, int tiles)
 {
     SHARED(int, stage, 0);
     int me = (int)threadIdx.x, other = 63 - me, sum = 0;
@@ -135,7 +135,7 @@ START_TEST(pipeline_of_copies)
 END_TEST
 
 /* Blocks pass a number on in order: all must be resident at once. */
-KERNEL(32, 1) void k_chain(uint32_t *flag, uint32_t *sum)
+KERNEL(32, 1) k_chain(uint32_t *flag, uint32_t *sum)
 {
     if (threadIdx.x == 0) {
         wait_flag(flag, blockIdx.x);
@@ -153,7 +153,7 @@ START_TEST(blocks_that_wait_for_each_other)
 END_TEST
 
 /* One warp fills a buffer, the other empties it, by two named barriers. */
-KERNEL(64, 1) void k_handover(int *out, int rounds)
+KERNEL(64, 1) k_handover(int *out, int rounds)
 {
     SHARED(int, box, 0);
     for (int i = 0; i < rounds; i++) {
@@ -182,7 +182,7 @@ START_TEST(named_barriers)
 END_TEST
 
 /* Matrices out of shared memory, as they lie and transposed. */
-KERNEL(32, 1) void k_matrices(uint32_t *out)
+KERNEL(32, 1) k_matrices(uint32_t *out)
 {
     SHARED(uint16_t, m, 0);
     uint32_t r[4], rt[2];
