@@ -11,13 +11,11 @@
 MISSING(gpu_copy_pages, op_copy_pages)
 MISSING(gpu_embed, op_embed)
 MISSING(gpu_rope_table, op_rope_table)
-MISSING(gpu_add_norm, op_add_norm)
 MISSING(gpu_matmul, op_matmul)
 MISSING(gpu_lora_shrink, op_lora)
 MISSING(gpu_lora_expand, op_lora)
 MISSING(gpu_rope_kv, op_rope_kv)
 MISSING(gpu_attention, op_attention)
-MISSING(gpu_silu_mul, op_silu_mul)
 MISSING(gpu_sample, op_sample)
 
 __attribute__((weak)) size_t gpu_attention_workspace(const struct kv_shape *kv, const struct step_limits *limits)

@@ -5,7 +5,7 @@ the emulated plugin is built with it, and the named test must fail.
     mutants.py --build build [--jobs 2] [NAME…]
 
 A mutant:   [name]  file = kernels/cuda/X.cu   line = text that occurs in it once   becomes = what takes its place
-            test = test_X [case …]   why = what breaks
+            test = gpu_test_X [case …]   why = what breaks
 The test of a mutant with `race = yes` is run by the ThreadSanitizer build (--tsan), whose emulator reports races.
 """
 import argparse
