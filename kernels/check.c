@@ -81,7 +81,7 @@ const char *check_matmul(const struct op_matmul *op, const struct weight_shape *
     REQUIRE(op->rows == ROWS_ALL || op->rows == ROWS_LOGITS, "rows is neither ROWS_ALL nor ROWS_LOGITS");
     dptr a = dtype_is_quantized(w->dtype) ? op->a.q8 : op->a.f32;
     REQUIRE(a, "the activations that this weight type needs are null");
-    REQUIRE(a % 4 == 0, "activations are unaligned");
+    REQUIRE(a % 16 == 0, "activations are unaligned");
     return NULL;
 }
 

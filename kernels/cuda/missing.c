@@ -9,9 +9,7 @@
         return cudaErrorNotSupported;                                                                           \
     }
 MISSING(gpu_copy_pages, op_copy_pages)
-MISSING(gpu_embed, op_embed)
 MISSING(gpu_rope_table, op_rope_table)
-MISSING(gpu_matmul, op_matmul)
 MISSING(gpu_lora_shrink, op_lora)
 MISSING(gpu_lora_expand, op_lora)
 MISSING(gpu_rope_kv, op_rope_kv)
@@ -29,13 +27,3 @@ __attribute__((weak)) size_t gpu_sample_workspace(int32_t vocab, const struct st
     (void)vocab, (void)limits;
     return 0;
 }
-
-__attribute__((weak)) int gpu_weight_load(struct device *d, const struct weight_part *parts, int n_parts,
-                                          struct weight **out, struct err *e)
-{
-    (void)d, (void)parts, (void)n_parts;
-    *out = NULL;
-    return err_set(e, OL_EUNSUPPORTED, "cuda", "weights on the GPU are not supported yet; use --device cpu");
-}
-
-__attribute__((weak)) void gpu_weight_free(struct device *d, struct weight *w) { (void)d, (void)w; }

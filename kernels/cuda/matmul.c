@@ -1,0 +1,14 @@
+/* Which kernel computes a product. All give the same bits for the same row (kernels/ops.h), so the choice is one of
+ * speed alone. */
+#include "kernels/cuda/matmul.h"
+#include "kernels/cuda/weight.h"
+
+cudaError_t gpu_matmul(const struct op_matmul *op, const struct gpu_bucket *bucket, cudaStream_t stream)
+{
+    int32_t rows = op->rows == ROWS_ALL ? bucket->rows : bucket->logits;
+    if (!rows)
+        return cudaSuccess;
+    if (!dtype_is_quantized(op->w->dtype) || rows > DECODE_ROWS)
+        return cudaErrorNotSupported;
+    return gpu_matmul_decode(op, bucket, rows, stream);
+}
