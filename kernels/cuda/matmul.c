@@ -8,7 +8,9 @@ cudaError_t gpu_matmul(const struct op_matmul *op, const struct gpu_bucket *buck
     int32_t rows = op->rows == ROWS_ALL ? bucket->rows : bucket->logits;
     if (!rows)
         return cudaSuccess;
-    if (!dtype_is_quantized(op->w->dtype) || rows > DECODE_ROWS)
+    if (!dtype_is_quantized(op->w->dtype))
         return cudaErrorNotSupported;
-    return gpu_matmul_decode(op, bucket, rows, stream);
+    if (rows <= DECODE_ROWS)
+        return gpu_matmul_decode(op, bucket, rows, stream);
+    return gpu_matmul_prefill(op, bucket, rows, stream);
 }

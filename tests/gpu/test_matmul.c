@@ -95,6 +95,64 @@ START_TEST(tall_weights)
 }
 END_TEST
 
+START_TEST(many_rows)
+{
+    static const int64_t shape[][2] = {{16, 32}, {130, 96}, {70, 576}, {200, 256}, {64, 64}, {129, 512}};
+    static const int rows[] = {17, 33, 64, 100};
+    struct pair p;
+    pair_open(&p);
+    for (size_t s = 0; s < sizeof shape / sizeof *shape; s++)
+        for (size_t r = 0; r < sizeof rows / sizeof *rows; r++)
+            check_tensor(&p, (enum dtype)_i, (struct product_case){shape[s][0], shape[s][1], rows[r], -1, .bias = r % 2});
+    pair_close(&p);
+}
+END_TEST
+
+/* As many blocks as fill a GPU: the larger tiles. */
+START_TEST(many_rows_of_tall_weights)
+{
+    struct pair p;
+    pair_open(&p);
+    int64_t cols = dtype_info((enum dtype)_i)->block == 256 ? 256 : 96;
+    check_tensor(&p, (enum dtype)_i, (struct product_case){8300, cols, 128, 121, .bias = true});
+    pair_close(&p);
+}
+END_TEST
+
+/* How many rows there are, only the device knows; and what other columns hold is not ours. */
+START_TEST(counts_and_slices)
+{
+    static const int rows[][2] = {{4, 3}, {16, 9}, {16, 0}, {1, 1}, {64, 17}, {64, 33}, {128, 0}, {128, 65}};
+    struct pair p;
+    pair_open(&p);
+    for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
+        struct product_case c = {50, 256, rows[r][0], rows[r][1], .bias = true, .logits = r % 2, .col0 = 5, .ldy = 80};
+        check_tensor(&p, (enum dtype)_i, c);
+    }
+    pair_close(&p);
+}
+END_TEST
+
+/* q, k and v of a model: three tensors in one, two of them with their rows in pairs. */
+START_TEST(stacked_and_reordered)
+{
+    struct pair p;
+    pair_open(&p);
+    for (int rows = 5; rows <= 40; rows += 35) {
+        struct weight_part parts[3];
+        int64_t of[3] = {48, 24, 10};
+        for (int i = 0; i < 3; i++)
+            parts[i] = product_tensor((enum dtype)_i, of[i], 256, (uint64_t)i + 77);
+        parts[0].unpermute_heads = 4;
+        parts[1].unpermute_heads = 2;
+        check_product(&p, &(struct product_case){82, 256, rows, -1, .bias = false}, parts, 3);
+        for (int i = 0; i < 3; i++)
+            free((void *)(uintptr_t)parts[i].data);
+    }
+    pair_close(&p);
+}
+END_TEST
+
 START_TEST(refused_tensors)
 {
     struct pair p;
@@ -128,6 +186,10 @@ int main(void)
     tcase_add_loop_test(t, few_rows, DTYPE_Q4_0, DTYPE_COUNT);
     tcase_add_loop_test(t, long_rows, DTYPE_Q4_0, DTYPE_COUNT);
     tcase_add_loop_test(t, tall_weights, DTYPE_Q4_0, DTYPE_COUNT);
+    tcase_add_loop_test(t, many_rows, DTYPE_Q4_0, DTYPE_COUNT);
+    tcase_add_loop_test(t, many_rows_of_tall_weights, DTYPE_Q4_0, DTYPE_COUNT);
+    tcase_add_loop_test(t, counts_and_slices, DTYPE_Q4_0, DTYPE_COUNT);
+    tcase_add_loop_test(t, stacked_and_reordered, DTYPE_Q4_0, DTYPE_COUNT);
     tcase_add_test(t, refused_tensors);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
