@@ -19,8 +19,8 @@ SIMT_INLINE void touch(const void *from, int bytes, void *to, int size)
 {
 #ifdef SIMT_TSAN
     if (bytes)
-        __tsan_read_range((void *)(uintptr_t)from, (unsigned long)bytes);
-    __tsan_write_range(to, (unsigned long)size);
+        __tsan_read_range((void *)(uintptr_t)from, bytes);
+    __tsan_write_range(to, size);
 #endif
     (void)from, (void)bytes, (void)to, (void)size;
 }

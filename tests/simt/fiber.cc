@@ -75,10 +75,8 @@ void fiber_start(fiber *f, void (*entry)(), unsigned number)
     f->sp = sp;
     f->fake = nullptr;
 #ifdef SIMT_TSAN
-    /* A new one each time: threads of blocks that run after each other on one stack are not ordered. */
-    if (f->tsan)
-        __tsan_destroy_fiber(f->tsan);
-    f->tsan = __tsan_create_fiber(0);
+    if (!f->tsan)
+        f->tsan = __tsan_create_fiber(0);
 #endif
 }
 

@@ -16,8 +16,8 @@ void __tsan_destroy_fiber(void *);
 void __tsan_switch_to_fiber(void *, unsigned flags);
 void __tsan_acquire(void *);
 void __tsan_release(void *);
-void __tsan_read_range(void *, unsigned long);
-void __tsan_write_range(void *, unsigned long);
+void __tsan_read_range(void *, long);
+void __tsan_write_range(void *, long);
 }
 #endif
 #ifdef __SANITIZE_ADDRESS__

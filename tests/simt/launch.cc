@@ -10,7 +10,25 @@
 
 namespace simt {
 
-static thread_local std::vector<block *> idle; /* blocks with stacks, for the next kernel */
+/* Blocks with stacks, for the next kernel of this thread. */
+struct idle_blocks : std::vector<block *> {
+    ~idle_blocks();
+};
+static thread_local idle_blocks idle;
+
+idle_blocks::~idle_blocks()
+{
+    for (block *b : *this) {
+        for (int i = 0; i < MAX_THREADS && b->lanes[i].context.stack; i++)
+            fiber_free(&b->lanes[i].context);
+        delete[] b->lanes;
+        free(b->in_flight);
+#ifndef SIMT_TSAN
+        free(b->shared);
+#endif
+        delete b;
+    }
+}
 
 static block *new_block()
 {
@@ -63,13 +81,33 @@ static void shuffle_blocks(kernel *k)
     while (std::gcd(k->step, k->blocks) != 1);
 }
 
+/* Threads of blocks that take the same fibers one after the other are ordered to ThreadSanitizer, and making a fiber
+ * takes it long: a few sets of them are used in turn, at random, so that races between most pairs of blocks show. */
+static block *take_block(const kernel *k)
+{
+#ifdef SIMT_TSAN
+    enum { SETS = 4 };
+    static int made;
+    bool another = made < SETS && (uint64_t)made < k->blocks;
+    made += another;
+#else
+    (void)k;
+    bool another = false;
+#endif
+    if (idle.empty() || another)
+        return new_block();
+    size_t which = random_below((uint32_t)idle.size());
+    std::swap(idle[which], idle.back());
+    block *b = idle.back();
+    idle.pop_back();
+    return b;
+}
+
 static block *next_block(kernel *k)
 {
     if (k->started == k->blocks)
         return nullptr;
-    block *b = idle.empty() ? new_block() : idle.back();
-    if (!idle.empty())
-        idle.pop_back();
+    block *b = take_block(k);
     int threads = (int)(k->block.x * k->block.y * k->block.z);
     for (int i = 0; i < threads; i++)
         if (!b->lanes[i].context.stack)
@@ -81,7 +119,6 @@ static block *next_block(kernel *k)
 void run_kernel(kernel *k)
 {
     shuffle_blocks(k);
-    release(&k->start);
     run_blocks(k, next_block);
     acquire(&k->end);
 }

@@ -116,6 +116,8 @@ void run_kernel(kernel *k);
 [[noreturn]] void violation(place at, const char *format, ...) __attribute__((format(printf, 2, 3)));
 [[noreturn]] void violation_of(const block *b, place at, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+void report_faults(); /* from now on, those of addresses at which nothing is mapped, too */
+
 /* random.cc: seeded by OPENLORA_SIMT_SEED, else by the clock; the seed is part of every report. */
 uint64_t seed();
 uint32_t random_bits();

@@ -58,6 +58,7 @@ static void init()
                                        MAP_PRIVATE | MAP_ANONYMOUS, -1);
     memory.shared = (uintptr_t)reserve(nullptr, 2 * MAX_SHARED_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1) +
                     MAX_SHARED_BYTES / 2;
+    report_faults();
 }
 
 void memory_init()

@@ -1,6 +1,7 @@
 /* Reports of broken rules. The process ends: what a GPU would do next is undefined. */
-#include "tests/simt/machine.h"
+#include "tests/simt/memory.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,6 +45,34 @@ void violation(place at, const char *format, ...)
     vfprintf(stderr, format, args);
     va_end(args);
     end();
+}
+
+/* A fault at an address of device memory or shared memory: somebody went around the emulator. */
+static void on_fault(int number, siginfo_t *info, void *)
+{
+    uintptr_t p = (uintptr_t)info->si_addr;
+    if (p - memory.base < memory.bytes)
+        violation(place{}, "access to device memory at %p without ld, st or their like%s", (void *)p,
+                  current ? "" : " (by the host: only the runtime's copies can)");
+    if (p - memory.shared + MAX_SHARED_BYTES / 2 < 2 * MAX_SHARED_BYTES)
+        violation(place{}, "access to offset %zd of shared memory without lds, sts or their like",
+                  (ssize_t)(p - memory.shared));
+    if (current && p - (uintptr_t)current->context.stack + 4096 < 4096)
+        violation(place{}, "this thread's stack is full");
+    signal(number, SIG_DFL);
+}
+
+void report_faults()
+{
+    static char stack[64 * 1024];
+    stack_t other = {};
+    other.ss_sp = stack;
+    other.ss_size = sizeof stack;
+    sigaltstack(&other, nullptr);
+    struct sigaction action = {};
+    action.sa_sigaction = on_fault;
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+    sigaction(SIGSEGV, &action, nullptr);
 }
 
 void violation_of(const block *b, place at, const char *format, ...)

@@ -242,6 +242,7 @@ static void start_block(block *b, kernel *k, uint64_t order)
     b->warps = (b->threads + LANES - 1) / LANES;
     memset(b->barriers, 0, sizeof b->barriers);
     block_memory(b);
+    release(&k->start); /* its lanes come after what was just done for them, and not after other blocks' */
     for (int i = 0; i < b->warps; i++)
         start_warp(b, i);
 }

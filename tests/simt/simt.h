@@ -16,7 +16,7 @@
 #define DEVICE static __attribute__((unused)) inline
 #define SHARED(type, name, offset_bytes) type *name = (type *)(simt::memory.shared + (size_t)(offset_bytes))
 #define LAUNCH(kernel, grid, block, shared_bytes, stream, ...) \
-    simt::launch(#kernel, kernel, grid, block, shared_bytes, stream, __VA_ARGS__)
+    simt::launch(#kernel, kernel, grid, block, shared_bytes, stream, ##__VA_ARGS__)
 
 #define threadIdx (simt::current->thread)
 #define blockIdx (simt::current->block->index)

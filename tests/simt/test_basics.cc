@@ -1,23 +1,7 @@
 /* Kernels that keep the rules: the emulator computes what a GPU would. */
 #include "kernels/cuda/dialect.cuh"
+#include "tests/simt/test_support.h"
 
-#include <check.h>
-#include <vector>
-
-template <class T> static T *device_copy(const std::vector<T> &host)
-{
-    void *p;
-    ck_assert_int_eq(cudaMalloc(&p, host.size() * sizeof(T)), cudaSuccess);
-    ck_assert_int_eq(cudaMemcpy(p, host.data(), host.size() * sizeof(T), cudaMemcpyHostToDevice), cudaSuccess);
-    return (T *)p;
-}
-
-template <class T> static std::vector<T> host_copy(const T *p, size_t n)
-{
-    std::vector<T> out(n);
-    ck_assert_int_eq(cudaMemcpy(out.data(), p, n * sizeof(T), cudaMemcpyDeviceToHost), cudaSuccess);
-    return out;
-}
 
 /* Sum of a block's row, two barriers: the second lets the buffer be used again. */
 DEVICE float block_sum(float *scratch, float v)
@@ -219,6 +203,7 @@ int main()
 {
     Suite *s = suite_create("simt basics");
     TCase *t = tcase_create("basics");
+    tcase_set_timeout(t, 120);
     tcase_add_test(t, sums_of_rows);
     tcase_add_test(t, product_of_bytes);
     tcase_add_test(t, pipeline_of_copies);
@@ -226,9 +211,5 @@ int main()
     tcase_add_test(t, named_barriers);
     tcase_add_test(t, matrices);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int bad = srunner_ntests_failed(r);
-    srunner_free(r);
-    return bad != 0;
+    return run_suite(s);
 }
