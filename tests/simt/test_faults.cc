@@ -6,7 +6,7 @@ static int *ints(size_t n) { return device_copy(std::vector<int>(n)); }
 
 /* --- Divergence. --- */
 
-KERNEL(64, 1) void k_divergent_barrier()
+KERNEL(64, 1) k_divergent_barrier()
 {
     if (threadIdx.x < 32)
         syncthreads();
@@ -15,7 +15,7 @@ KERNEL(64, 1) void k_divergent_barrier()
 }
 static void divergent_barrier() { LAUNCH(k_divergent_barrier, 1, 64, 0, 0); }
 
-KERNEL(32, 1) void k_divergent_lanes(int *out)
+KERNEL(32, 1) k_divergent_lanes(int *out)
 {
     int v = threadIdx.x < 16 ? shfl_xor(1, 1)
                              : shfl_xor(2, 1);
@@ -23,7 +23,7 @@ KERNEL(32, 1) void k_divergent_lanes(int *out)
 }
 static void divergent_lanes() { LAUNCH(k_divergent_lanes, 1, 32, 0, 0, ints(32)); }
 
-KERNEL(32, 1) void k_exited_lane(int *out)
+KERNEL(32, 1) k_exited_lane(int *out)
 {
     if (threadIdx.x == 7)
         return;
@@ -31,12 +31,12 @@ KERNEL(32, 1) void k_exited_lane(int *out)
 }
 static void exited_lane() { LAUNCH(k_exited_lane, 1, 32, 0, 0, ints(32)); }
 
-KERNEL(48, 1) void k_half_warp() { syncwarp(); }
+KERNEL(48, 1) k_half_warp() { syncwarp(); }
 static void half_warp() { LAUNCH(k_half_warp, 1, 48, 0, 0); }
 
 /* --- Barriers that never open, or are not agreed upon. --- */
 
-KERNEL(64, 1) void k_deadlock()
+KERNEL(64, 1) k_deadlock()
 {
     if (warp_id() == 0)
         bar_sync(1, 64);
@@ -45,15 +45,15 @@ KERNEL(64, 1) void k_deadlock()
 }
 static void deadlock() { LAUNCH(k_deadlock, 1, 64, 0, 0); }
 
-KERNEL(64, 1) void k_barrier_counts() { bar_sync(1, warp_id() == 0 ? 64 : 32); }
+KERNEL(64, 1) k_barrier_counts() { bar_sync(1, warp_id() == 0 ? 64 : 32); }
 static void barrier_counts() { LAUNCH(k_barrier_counts, 1, 64, 0, 0); }
 
-KERNEL(32, 1) void k_flag_nobody_raises(uint32_t *flag) { wait_flag(flag, 1); }
+KERNEL(32, 1) k_flag_nobody_raises(uint32_t *flag) { wait_flag(flag, 1); }
 static void flag_nobody_raises() { LAUNCH(k_flag_nobody_raises, 1, 32, 0, 0, (uint32_t *)ints(1)); }
 
 /* --- Addresses. --- */
 
-KERNEL(32, 1) void k_shared_past_end(int *out)
+KERNEL(32, 1) k_shared_past_end(int *out)
 {
     SHARED(int, s, 0);
     sts(s + threadIdx.x, 1);
@@ -62,7 +62,7 @@ KERNEL(32, 1) void k_shared_past_end(int *out)
 }
 static void shared_past_end() { LAUNCH(k_shared_past_end, 1, 32, 128, 0, ints(32)); }
 
-KERNEL(32, 1) void k_global_past_end(int *out) { st(out + threadIdx.x + 1, 1); }
+KERNEL(32, 1) k_global_past_end(int *out) { st(out + threadIdx.x + 1, 1); }
 static void global_past_end() { LAUNCH(k_global_past_end, 1, 32, 0, 0, ints(32)); }
 
 static void freed_memory()
@@ -72,29 +72,29 @@ static void freed_memory()
     LAUNCH(k_global_past_end, 1, 32, 0, 0, p);
 }
 
-KERNEL(32, 1) void k_misaligned(int *out)
+KERNEL(32, 1) k_misaligned(int *out)
 {
     uint4 v = ld((const uint4 *)(out + 1));
     st(out, (int)v.x);
 }
 static void misaligned() { LAUNCH(k_misaligned, 1, 32, 0, 0, ints(64)); }
 
-KERNEL(32, 1) void k_misaligned_copy(const int *x)
+KERNEL(32, 1) k_misaligned_copy(const int *x)
 {
     SHARED(char, s, 0);
     cp_async<16>(s, x + 1);
 }
 static void misaligned_copy() { LAUNCH(k_misaligned_copy, 1, 32, 128, 0, ints(64)); }
 
-KERNEL(32, 1) void k_global_as_shared(int *out) { sts(out, 1); }
+KERNEL(32, 1) k_global_as_shared(int *out) { sts(out, 1); }
 static void global_as_shared() { LAUNCH(k_global_as_shared, 1, 32, 128, 0, ints(64)); }
 
-KERNEL(32, 1) void k_around_ld(int *out) { out[threadIdx.x] = 1; }
+KERNEL(32, 1) k_around_ld(int *out) { out[threadIdx.x] = 1; }
 static void around_ld() { LAUNCH(k_around_ld, 1, 32, 0, 0, ints(32)); }
 
 /* --- Asynchronous copies. --- */
 
-KERNEL(64, 1) void k_missing_wait(const int *x, int *out)
+KERNEL(64, 1) k_missing_wait(const int *x, int *out)
 {
     SHARED(int, s, 0);
     cp_async<4>(s + threadIdx.x, x + threadIdx.x);
@@ -104,7 +104,7 @@ KERNEL(64, 1) void k_missing_wait(const int *x, int *out)
 }
 static void missing_wait() { LAUNCH(k_missing_wait, 1, 64, 256, 0, ints(64), ints(64)); }
 
-KERNEL(64, 1) void k_wait_for_too_few(const int *x, int *out)
+KERNEL(64, 1) k_wait_for_too_few(const int *x, int *out)
 {
     SHARED(int, s, 0);
     cp_async<4>(s + threadIdx.x, x + threadIdx.x);
@@ -116,7 +116,7 @@ KERNEL(64, 1) void k_wait_for_too_few(const int *x, int *out)
 static void wait_for_too_few() { LAUNCH(k_wait_for_too_few, 1, 64, 256, 0, ints(64), ints(64)); }
 
 /* Refills a stage that others have not read. */
-KERNEL(64, 1) void k_early_refill(const int *x, int *out)
+KERNEL(64, 1) k_early_refill(const int *x, int *out)
 {
     SHARED(int, s, 0);
     sts(s + threadIdx.x, (int)threadIdx.x);

@@ -19,7 +19,7 @@ DEVICE float sum_with_one_barrier(float *scratch, float v)
     return v;
 }
 #ifdef SIMT_TSAN
-KERNEL(64, 1) void k_missing_barrier(int *out)
+KERNEL(64, 1) k_missing_barrier(int *out)
 {
     SHARED(int, s, 0);
     sts(s + threadIdx.x, (int)threadIdx.x);
@@ -27,7 +27,7 @@ KERNEL(64, 1) void k_missing_barrier(int *out)
 }
 static void missing_barrier() { LAUNCH(k_missing_barrier, 1, 64, 256, 0, ints(64)); }
 
-KERNEL(256, 1) void k_reduction_twice(float *out)
+KERNEL(256, 1) k_reduction_twice(float *out)
 {
     SHARED(float, scratch, 0);
     float a = sum_with_one_barrier(scratch, 1), b = sum_with_one_barrier(scratch, 2);
@@ -37,7 +37,7 @@ KERNEL(256, 1) void k_reduction_twice(float *out)
 static void reduction_twice() { LAUNCH(k_reduction_twice, 1, 256, 32, 0, floats(1)); }
 
 /* A shuffle gathers lanes but orders nothing. */
-KERNEL(32, 1) void k_ordered_by_shuffle(int *out)
+KERNEL(32, 1) k_ordered_by_shuffle(int *out)
 {
     SHARED(int, s, 0);
     sts(s + threadIdx.x, 1);
@@ -46,7 +46,7 @@ KERNEL(32, 1) void k_ordered_by_shuffle(int *out)
 }
 static void ordered_by_shuffle() { LAUNCH(k_ordered_by_shuffle, 1, 32, 128, 0, ints(32)); }
 
-KERNEL(32, 1) void k_blocks_write_one(int *out)
+KERNEL(32, 1) k_blocks_write_one(int *out)
 {
     if (threadIdx.x == 0)
         st(out, (int)blockIdx.x);
@@ -54,11 +54,11 @@ KERNEL(32, 1) void k_blocks_write_one(int *out)
 static void blocks_write_one() { LAUNCH(k_blocks_write_one, 4, 32, 0, 0, ints(1)); }
 
 /* Every lane writes the same value: still a race. */
-KERNEL(32, 1) void k_lanes_write_one(int *out) { st(out, 1); }
+KERNEL(32, 1) k_lanes_write_one(int *out) { st(out, 1); }
 static void lanes_write_one() { LAUNCH(k_lanes_write_one, 1, 32, 0, 0, ints(1)); }
 
 /* Waited for by the copying thread, but no barrier before another one reads. */
-KERNEL(32, 1) void k_wait_without_barrier(const int *x, int *out)
+KERNEL(32, 1) k_wait_without_barrier(const int *x, int *out)
 {
     SHARED(int, s, 0);
     cp_async<4>(s + threadIdx.x, x + threadIdx.x);
@@ -69,7 +69,7 @@ KERNEL(32, 1) void k_wait_without_barrier(const int *x, int *out)
 }
 static void wait_without_barrier() { LAUNCH(k_wait_without_barrier, 1, 32, 128, 0, ints(32), ints(32)); }
 
-KERNEL(32, 1) void k_count_without_order(uint32_t *count, int *data, int *out)
+KERNEL(32, 1) k_count_without_order(uint32_t *count, int *data, int *out)
 {
     if (threadIdx.x == 0 && blockIdx.x == 0)
         st(data, 1);
@@ -107,7 +107,7 @@ END_TEST
 
 /* --- Without races. --- */
 
-KERNEL(256, 1) void k_two_barriers(float *out)
+KERNEL(256, 1) k_two_barriers(float *out)
 {
     SHARED(float, scratch, 0);
     float a = sum_with_one_barrier(scratch, 1);
@@ -118,7 +118,7 @@ KERNEL(256, 1) void k_two_barriers(float *out)
 }
 
 /* The block that counts last adds up what the others wrote before they counted. */
-KERNEL(64, 1) void k_last_block(uint32_t *count, int *parts, int *total)
+KERNEL(64, 1) k_last_block(uint32_t *count, int *parts, int *total)
 {
     SHARED(int, last, 0);
     if (threadIdx.x == 0) {
@@ -134,7 +134,7 @@ KERNEL(64, 1) void k_last_block(uint32_t *count, int *parts, int *total)
     }
 }
 
-KERNEL(32, 1) void k_syncwarp(int *out)
+KERNEL(32, 1) k_syncwarp(int *out)
 {
     SHARED(int, s, 0);
     for (int i = 0; i < 4; i++) {
