@@ -10,8 +10,6 @@
     }
 MISSING(gpu_copy_pages, op_copy_pages)
 MISSING(gpu_rope_table, op_rope_table)
-MISSING(gpu_lora_shrink, op_lora)
-MISSING(gpu_lora_expand, op_lora)
 MISSING(gpu_rope_kv, op_rope_kv)
 MISSING(gpu_attention, op_attention)
 MISSING(gpu_sample, op_sample)
