@@ -9,7 +9,7 @@ cudaError_t gpu_matmul(const struct op_matmul *op, const struct gpu_bucket *buck
     if (!rows)
         return cudaSuccess;
     if (!dtype_is_quantized(op->w->dtype))
-        return cudaErrorNotSupported;
+        return gpu_matmul_float(op, bucket, rows, stream);
     if (rows <= DECODE_ROWS)
         return gpu_matmul_decode(op, bucket, rows, stream);
     return gpu_matmul_prefill(op, bucket, rows, stream);

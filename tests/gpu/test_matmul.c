@@ -153,6 +153,18 @@ START_TEST(stacked_and_reordered)
 }
 END_TEST
 
+/* Rows of floats that are no multiple of anything. */
+START_TEST(odd_floats)
+{
+    struct pair p;
+    pair_open(&p);
+    for (int64_t cols = 1; cols < 600; cols += 133)
+        for (int rows = 1; rows < 40; rows = rows * 3 + 1)
+            check_tensor(&p, (enum dtype)_i, (struct product_case){cols + 3, cols, rows, -1, .bias = rows == 4});
+    pair_close(&p);
+}
+END_TEST
+
 START_TEST(refused_tensors)
 {
     struct pair p;
@@ -183,13 +195,14 @@ int main(void)
     Suite *s = suite_create("gpu matmul");
     TCase *t = tcase_create("matmul");
     tcase_set_timeout(t, 120);
-    tcase_add_loop_test(t, few_rows, DTYPE_Q4_0, DTYPE_COUNT);
-    tcase_add_loop_test(t, long_rows, DTYPE_Q4_0, DTYPE_COUNT);
+    tcase_add_loop_test(t, few_rows, 0, DTYPE_COUNT);
+    tcase_add_loop_test(t, long_rows, 0, DTYPE_COUNT);
     tcase_add_loop_test(t, tall_weights, DTYPE_Q4_0, DTYPE_COUNT);
-    tcase_add_loop_test(t, many_rows, DTYPE_Q4_0, DTYPE_COUNT);
+    tcase_add_loop_test(t, many_rows, 0, DTYPE_COUNT);
     tcase_add_loop_test(t, many_rows_of_tall_weights, DTYPE_Q4_0, DTYPE_COUNT);
-    tcase_add_loop_test(t, counts_and_slices, DTYPE_Q4_0, DTYPE_COUNT);
-    tcase_add_loop_test(t, stacked_and_reordered, DTYPE_Q4_0, DTYPE_COUNT);
+    tcase_add_loop_test(t, counts_and_slices, 0, DTYPE_COUNT);
+    tcase_add_loop_test(t, stacked_and_reordered, 0, DTYPE_COUNT);
+    tcase_add_loop_test(t, odd_floats, DTYPE_F32, DTYPE_Q4_0);
     tcase_add_test(t, refused_tensors);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
