@@ -25,7 +25,7 @@
  *    o[d] = fmaf chain over t of p[t]·v[t][d]. Splits are folded in ascending order: with M = max(m, m'),
  *    a = exp_(m − M), b = exp_(m' − M): l = fmaf(l', b, l·a), o = fmaf(o', b, o·a). Result o / l.
  *  - silu_mul: (g / (1 + exp_(−g))) · u.
- *  - sample: kernels/cpu/sample.h; probabilities become integers rint(exp_ · 2^30), so that sums are exact in any order.
+ *  - sample: kernels/sample.h; probabilities become integers rint(exp_ · 2^30), so that sums are exact in any order.
  * Fused operations equal the composition they name.
  *
  * EXECUTION: a step's operations stand between `begin` and `submit` and are enqueued on a stream in order; `submit`
@@ -51,7 +51,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define NUMERICS_ID "ol-int8x32-1" /* changes whenever the contract above changes */
+#define NUMERICS_ID "ol-int8x32-2" /* changes whenever the contract above changes */
 
 enum { ATTENTION_SPLIT = 256, MAX_HEAD_DIM = 256, MAX_DEVICE_THREADS = 256 };
 

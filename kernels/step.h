@@ -53,7 +53,7 @@ struct step_sample {
     int32_t n_top;                               /* alternatives wanted, 0 .. STEP_TOP_LOGPROBS */
 };
 
-struct step_history {
+struct step_history { /* a token stands in a row's list once at most; so in its list of bias */
     int32_t token, output_count; /* output_count 0: only in the prompt */
 };
 

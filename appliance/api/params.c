@@ -100,7 +100,7 @@ static int parse_logit_bias(struct params *p, const json_t *v, int32_t vocab, st
         char *end;
         errno = 0;
         long token = strtol(key, &end, 10);
-        if (key[0] < '0' || key[0] > '9' || *end || errno || token >= vocab)
+        if (key[0] < '0' || key[0] > '9' || (key[0] == '0' && key[1]) || *end || errno || token >= vocab)
             return api_fail(e, 400, "logit_bias", NULL, "'logit_bias' has a key that is not a token id below %d",
                             vocab);
         double add = json_is_number(value) ? json_number_value(value) : NAN;

@@ -1,4 +1,4 @@
-/* sample by vectors (definition in sample.h); compiled once per instruction set. Every scan of the vocabulary is a
+/* sample by vectors (definition in kernels/sample.h); compiled once per instruction set. Every scan of the vocabulary is a
  * few instructions per 16 tokens; thresholds are found by bisection over the bits of a weight, not by sorting. */
 #include "kernels/cpu/phases.h"
 #include "kernels/cpu/sample.h"
@@ -35,10 +35,14 @@ static int first_of(const float *z, int vocab, float value)
 
 static float sum_of_exp(const float *z, int vocab, float m)
 {
-    vf sum = v_zero();
-    for (int i = 0; i < vocab; i += LANES)
-        sum = v_add(sum, v_exp(v_sub(load_logits(z, i, vocab), v_set1(m))));
-    return v_tree(sum);
+    float sum = 0.0f;
+    for (int part = 0; part < vocab; part += SAMPLE_PART) {
+        vf lanes = v_zero();
+        for (int i = part; i < vocab && i < part + SAMPLE_PART; i += LANES)
+            lanes = v_add(lanes, v_exp(v_sub(load_logits(z, i, vocab), v_set1(m))));
+        sum += v_tree(lanes);
+    }
+    return sum;
 }
 
 /* The n likeliest tokens; top_logprob holds their logits for now. Later ids must be greater to get in. */

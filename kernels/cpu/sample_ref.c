@@ -1,4 +1,4 @@
-/* Reference: sampling as sample.h defines it, with a full sort. */
+/* Reference: sampling as kernels/sample.h defines it, with a full sort. */
 #include "kernels/cpu/phases.h"
 #include "kernels/cpu/ref.h"
 #include "kernels/cpu/sample.h"
@@ -23,10 +23,14 @@ static int first_of(const float *z, int n, float value)
 
 static float sum_of_exp(const float *z, int n, float m)
 {
-    float lane[16] = {0};
-    for (int i = 0; i < n; i++)
-        lane[i % 16] += exp_(z[i] - m);
-    return tree16_ref(lane);
+    float sum = 0.0f;
+    for (int part = 0; part < n; part += SAMPLE_PART) {
+        float lane[16] = {0};
+        for (int i = part; i < n && i < part + SAMPLE_PART; i++)
+            lane[i % 16] += exp_(z[i] - m);
+        sum += tree16_ref(lane);
+    }
+    return sum;
 }
 
 /* The next token after `previous` (−1: none) in descending order of z, ascending id; −1 when only −infinity is left. */

@@ -12,16 +12,9 @@ MISSING(gpu_copy_pages, op_copy_pages)
 MISSING(gpu_rope_table, op_rope_table)
 MISSING(gpu_rope_kv, op_rope_kv)
 MISSING(gpu_attention, op_attention)
-MISSING(gpu_sample, op_sample)
 
 __attribute__((weak)) size_t gpu_attention_workspace(const struct kv_shape *kv, const struct step_limits *limits)
 {
     (void)kv, (void)limits;
-    return 0;
-}
-
-__attribute__((weak)) size_t gpu_sample_workspace(int32_t vocab, const struct step_limits *limits)
-{
-    (void)vocab, (void)limits;
     return 0;
 }

@@ -97,6 +97,17 @@ START_TEST(philox_known_answers)
 }
 END_TEST
 
+/* In ulps of a double: what is added up afterwards is rounded to a float. */
+START_TEST(log_is_close)
+{
+    for (int i = 0; i < 200000; i++) {
+        double x = ldexp(1.0 + random_u32(&seed) * 0x1p-32, i % 40 - 10), exact = log(x);
+        ck_assert_double_le(fabs(sample_log(x) - exact), 4 * 0x1p-53 * fmax(fabs(exact), 0.5));
+    }
+    ck_assert(sample_log(1.0) == 0.0);
+}
+END_TEST
+
 /* Random settings on random logits, ties and strange values included. */
 START_TEST(equals_the_reference)
 {
@@ -127,9 +138,10 @@ START_TEST(equals_the_reference)
             p->presence = r & 8192 ? -0.2f : 0.0f;
             p->seed_lo = random_u32(&seed);
             p->position = (uint32_t)row;
-            for (int i = 0; i < 3 && r & 16384; i++) {
-                add_history(&w, p, (int)(random_u32(&seed) % (uint32_t)vocabs[k]), i);
-                add_bias(&w, p, (int)(random_u32(&seed) % (uint32_t)vocabs[k]), 5.0f * random_float(&seed));
+            int token = (int)(random_u32(&seed) % (uint32_t)vocabs[k]);
+            for (int i = 0; i < 3 && i < vocabs[k] && r & 16384; i++) { /* different tokens */
+                add_history(&w, p, (token + i) % vocabs[k], i);
+                add_bias(&w, p, (token + 2 * i) % vocabs[k], 5.0f * random_float(&seed));
             }
         }
         run_all(&w);
@@ -384,6 +396,7 @@ int main(void)
     tcase_add_unchecked_fixture(tests, setup, NULL);
     tcase_set_timeout(tests, 120);
     tcase_add_test(tests, philox_known_answers);
+    tcase_add_test(tests, log_is_close);
     tcase_add_test(tests, equals_the_reference);
     tcase_add_test(tests, greedy_takes_the_lowest_id_of_a_tie);
     tcase_add_test(tests, logprobs_are_the_models_own);
