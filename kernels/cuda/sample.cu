@@ -24,7 +24,7 @@
  * TRAFFIC, bytes a row: scan reads 4 · vocab, and with penalties the row's lists once per part, and writes 4 · vocab;
  * weigh reads 4 · vocab (8 with penalties), twice that for a row that draws, and writes 4 · vocab. All of it fits L2 as a
  * rule.
- * MACHINE CODE: LDG.128, STG.128, SHFL.BFLY, FFMA (exp_), FADD, F2I, BAR; no MUFU.EX2. */
+ * MACHINE CODE: LDG.128, STG.128, LDS.128, SHFL.BFLY, BAR; weigh: FFMA (exp_), F2I. */
 #include "kernels/cuda/sample.cuh"
 
 enum { PART_THREADS = 256, PART_STRIDE = 4 * PART_THREADS };

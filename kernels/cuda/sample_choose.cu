@@ -21,11 +21,11 @@
  * WHO WAITS: per sweep one barrier for counters that are zero, one for complete ones, one in the scan, one for the
  * digit found. A plain draw: one for the masses, two in the walk.
  *
- * RESOURCES: ≤ 64 registers (one block of 1,024 threads on an SM); shared memory 13.3 KiB + 8 · parts.
+ * RESOURCES: ≤ 64 registers (one block of 1,024 threads on an SM); shared memory 12.9 KiB + 8 · parts.
  * TRAFFIC, bytes a row: 32 · parts; 160 · parts with alternatives; plain draw + 16 KiB. Top-k: + 4 sweeps of 4 · vocab
  * (3 without top-p), top-p: + 3, any filter: + 1 for the parts' masses; a sweep at one SM's share of L2 (64 bytes a
  * cycle) takes 1.8 µs for 49,152 tokens, 5.5 µs for 151,936.
- * MACHINE CODE: LDG.128 or LD.128, ATOMS, SHFL, BAR, DMUL, DADD (the logarithm), no DFMA of its own. */
+ * MACHINE CODE: LDG.128, ATOMS, SHFL.UP, BAR, DMUL, DADD (the logarithm). */
 #include "kernels/cuda/sample.cuh"
 
 enum { CHOOSE_THREADS = 1024, DIGIT_BITS = 10, DIGITS = 1 << DIGIT_BITS, FIRST_SHIFT = 2 * DIGIT_BITS };

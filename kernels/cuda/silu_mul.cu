@@ -16,7 +16,7 @@
  * WHO WAITS: nobody, but for the shuffles of quantize.cuh within a warp. No shared memory.
  * RESOURCES: ≤ 40 registers.
  * TRAFFIC, bytes a row: reads 8 · cols, writes 4 · cols + 1.5 · cols (int8 with metas). L2 to SM: the same reads.
- * MACHINE CODE: LDG.128, STG.128, FFMA (exp_ and the division), SHFL, F2I; no MUFU.EX2. */
+ * MACHINE CODE: LDG.128, STG.128, FFMA (exp_ and the division), SHFL.BFLY, F2I. */
 #include "kernels/cuda/math.cuh"
 #include "kernels/cuda/quantize.cuh"
 #include "kernels/cuda/step.cuh"
