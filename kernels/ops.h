@@ -10,7 +10,8 @@
  *  - exp_(x): kernels/cpu/math.h (Cody–Waite reduction, polynomial by fmaf); x < −87.33 gives 0.
  *  - quantize: per row and block of 32: d = max|x| / 127, q = rint(x · (127 / max|x|)); all 0 when 127 / max|x| is
  *    not finite.
- *  - rope: (a, b) → (a·c − b·s, b·c + a·s): two products, then one difference or sum.
+ *  - rope: c, s = sincos_ (kernels/sincos.h) of the float32 (float)pos · inv_freq, times mscale; then
+ *    (a, b) → (a·c − b·s, b·c + a·s): two products, then one difference or sum.
  *  - matmul, quantized weights: acc = 0; for each block of 32 columns, ascending:
  *      symmetric types: acc = fmaf((float)idot, dw·da, acc), idot = Σ (q_w − offset)·q_a exact in int32
  *      (Q6_K: idot = sc0·idot0 + sc1·idot1 over its two sub-blocks of 16, exact; dw = the super-block's d)
@@ -199,7 +200,7 @@ struct op_attention { /* causal, paged, grouped-query; out = attention, also qua
     int32_t layer;
     struct kv_shape kv;
     dptr step, pool;
-    dptr workspace; /* attention_workspace bytes */
+    dptr workspace; /* attention_workspace bytes; zeros before its first use */
 };
 
 struct op_silu_mul { /* out = silu(gu[:, :cols]) · gu[:, cols : 2·cols] */

@@ -1,8 +1,7 @@
-/* rope_table, the same code in every instruction set: cos and sin are libm's, in double. */
+/* rope_table, the same code in every instruction set. */
 #include "kernels/cpu/phases.h"
 #include "kernels/cpu/tile.h"
-
-#include <math.h>
+#include "kernels/sincos.h"
 
 static int tiles(const void *op, int threads)
 {
@@ -21,9 +20,10 @@ static void run(const void *op, int tile, int n_tiles, int worker)
     for (int i = rows.first; i < rows.end; i++) {
         float *out = (float *)host(o->out) + (int64_t)i * 2 * o->half;
         for (int j = 0; j < o->half; j++) {
-            double angle = (float)pos[i] * inv_freq[j]; /* rounded to float32, as the models were trained */
-            out[2 * j] = (float)cos(angle) * o->mscale;
-            out[2 * j + 1] = (float)sin(angle) * o->mscale;
+            float sine, cosine;
+            sincos_((float)pos[i] * inv_freq[j], &sine, &cosine); /* a float32 angle, as the models were trained */
+            out[2 * j] = cosine * o->mscale;
+            out[2 * j + 1] = sine * o->mscale;
         }
     }
 }
