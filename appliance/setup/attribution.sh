@@ -40,15 +40,15 @@ policies_make() {
 attribution_show() { # RECEIPT
     local waited
     printf '\n── whose data\n'
-    for ((waited = 0; waited < 60; waited++)); do # on a busy machine idle time may not come
+    for ((waited = 0; waited < PATIENCE_S; waited++)); do # on a busy machine idle time may not come
         build/openlora wallet attribution "$1" --json | grep -q '"gradients":"waiting"' || break
         sleep 1
     done
     build/openlora chat --wallet --chain "$CHAIN_FILE" --max-tokens 40 --json "Thank you." >"$DEMO/next.json"
-    await 60 "the data part was not settled; see build/demo/chainlited.log" all_anchored
+    await "$PATIENCE_S" "the data part was not settled; see build/demo/chainlited.log" all_anchored
     build/openlora wallet attribution "$1"
     build/openlora wallet receipt "$(receipt_of "$DEMO/next.json")" >"$DEMO/next-bundle.json"
-    sleep 3 # the window
+    await "$PATIENCE_S" "the batch's window did not pass; see build/demo/anvil.log" window_passed "$DEMO/next-bundle.json"
     build/openlora chain claim "$DEMO/next-bundle.json" --for "$FIRST_CONTRIBUTOR" --chain "$CHAIN_FILE" \
         --rpc "$CHAIN_URL" --dev-account || die "the contributor's part could not be claimed"
     printf '\n── contributor %s\n' "$FIRST_CONTRIBUTOR"

@@ -14,6 +14,21 @@ die() {
     exit 1
 }
 
+# A port that nobody listens on, below those that the system hands out: it stays free until somebody asks for it by number.
+free_port() {
+    python3 -c '
+import random, socket
+while True:
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            s.bind(("127.0.0.1", random.randrange(20000, 32000)))
+        except OSError:
+            continue
+        print(s.getsockname()[1])
+        break'
+}
+
 # Ends what `step` left running and removes its log. For the caller's EXIT trap.
 step_cleanup() {
     if [ -n "$STEP_PID" ]; then

@@ -21,6 +21,8 @@ devnet_stop() {
     CHAINLITED_PID='' CHAIN_PID=''
 }
 
+PATIENCE_S=180 # with what a busy machine gets done within seconds when it has nothing else to do
+
 # await SECONDS MESSAGE COMMAND…: until the command succeeds.
 await() {
     local deadline=$((SECONDS + $1)) message=$2
@@ -42,11 +44,11 @@ devnet_start() {
     mkdir -p "$DEMO/billing"
     export OPENLORA_CHAIN_SOCKET=$CHAIN_SOCKET OPENLORA_WALLET=$DEMO/wallet.json OPENLORA_PASSWORD_FILE=$DEMO/password
     if [ "$chain" -eq 1 ]; then
-        port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+        port=$(free_port)
         CHAIN_URL=http://127.0.0.1:$port
         anvil --port "$port" --block-time 1 --slots-in-an-epoch 1 --silent >"$DEMO/anvil.log" 2>&1 </dev/null &
         CHAIN_PID=$!
-        await 20 "the local chain does not answer; see build/demo/anvil.log" chain_answers
+        await "$PATIENCE_S" "the local chain does not answer; see build/demo/anvil.log" chain_answers
         step "Deploying the contracts on a local chain" build/openlora chain deploy --rpc "$CHAIN_URL" --dev-account \
             --set window_seconds=3 answer_seconds=1 unbond_seconds=4 thaw_seconds=60 --out "$CHAIN_FILE" ||
             die "the contracts could not be deployed"
@@ -57,7 +59,7 @@ devnet_start() {
     fi
     build/chainlited "${arguments[@]}" >"$DEMO/chainlited.log" 2>&1 </dev/null &
     CHAINLITED_PID=$!
-    await 20 "chainlited does not answer; see build/demo/chainlited.log" build/openlora chain status
+    await "$PATIENCE_S" "chainlited does not answer; see build/demo/chainlited.log" build/openlora chain status
     NODE_ADDRESS=$(status_field '["node"]')
 }
 
@@ -95,7 +97,7 @@ devnet_register() {
         --rpc "$CHAIN_URL" --dev-account || die "the node could not be bonded"
     operator=$(status_field '["operator"]')
     step "Funding a wallet" devnet_fund "$operator" || die "the wallet could not be funded"
-    await 60 "the node's epoch did not open, or its prices were not registered; see build/demo/chainlited.log" node_is_ready
+    await "$PATIENCE_S" "the node's epoch did not open, or its prices were not registered; see build/demo/chainlited.log" node_is_ready
 }
 
 devnet_fund() { # OPERATOR
@@ -121,7 +123,7 @@ devnet_show_bill() {
     id=$(receipt_of "$DEMO/last.json")
     printf '\n── bill %s\n' "$id"
     if [ "$chain" -eq 1 ]; then
-        await 60 "the bill was not settled; see build/demo/chainlited.log" all_anchored
+        await "$PATIENCE_S" "the bill was not settled; see build/demo/chainlited.log" all_anchored
     fi
     build/openlora wallet receipt "$id" >"$DEMO/bundle.json"
     python3 - "$DEMO/bundle.json" <<'PY'
@@ -144,10 +146,15 @@ PY
     devnet_pay_out
 }
 
-# The models' owner is paid, and the payer gets the bill as a token. The window of 3 s has passed, or is about to.
+# By the chain's own clock, as proven for the bundle's batch.
+window_passed() { # BUNDLE
+    build/openlora verify "$1" --chain "$CHAIN_FILE" --rpc "$CHAIN_URL" --json | grep -q '"past_window": *true'
+}
+
+# The models' owner is paid, and the payer gets the bill as a token, once the window of 3 s has passed.
 devnet_pay_out() {
     local where=(build/demo/bundle.json --chain "$CHAIN_FILE" --rpc "$CHAIN_URL" --dev-account)
-    sleep 3
+    await "$PATIENCE_S" "the batch's window did not pass; see build/demo/anvil.log" window_passed build/demo/bundle.json
     build/openlora chain claim "${where[@]}" || die "the owner's part could not be claimed"
     build/openlora chain mint "${where[@]}" || die "the bill could not be minted"
     [ "$demo" -eq 0 ] || attribution_show "$(receipt_of "$DEMO/last.json")"

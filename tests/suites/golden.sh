@@ -3,6 +3,7 @@
 # Numbers, texts and encodings against other people's programs: gguf-py, PyTorch, transformers, PEFT, tokenizers, viem,
 # cast.
 
+step "Making tiny models" python tests/golden/make_models.py build/test-models || die "no tiny models"
 for script in tests/golden/test_*.py; do
-    check "$(basename "$script" .py)" python -m pytest -q -p no:cacheprovider "$script"
+    check_beside "$(basename "$script" .py)" python -m pytest -q -p no:cacheprovider "$script"
 done

@@ -2,8 +2,6 @@
 # needs: release model
 # The one command of a newcomer.
 
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
-
 up_works() { # from another folder; every voice answers, and nothing keeps running
     local port answers
     port=$(free_port)
@@ -32,7 +30,10 @@ up_names_a_busy_port() {
     port=$(free_port)
     python3 -m http.server --bind 127.0.0.1 "$port" &
     server=$!
-    until (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do sleep 0.05; done
+    until (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do
+        kill -0 "$server"
+        sleep 0.05
+    done
     appliance/up --once --port "$port" || status=$?
     kill "$server"
     wait "$server" || true

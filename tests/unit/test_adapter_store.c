@@ -268,6 +268,8 @@ START_TEST(loader_waits_for_room)
         ck_assert_int_eq(adapter_acquire(store, name, &a[i], &e), 0);
         adapter_want(a[i]);
     }
+    while (atomic_load(&reads) < 4)
+        usleep(100);
     usleep(20000);
     ck_assert_int_eq(atomic_load(&reads), 4); /* 3 fit; one may pass the budget */
     for (int i = 0; i < N; i++) {

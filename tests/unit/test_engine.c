@@ -293,6 +293,7 @@ START_TEST(replace_and_unload_under_load)
 
     use_adapter(forced, e, 0);
     forced->adapter_value = 77000;
+    m.step_ns = 5000000; /* a second for its 200 tokens, which it must not reach */
     ck_assert_int_eq(client_submit(forced, e, &err), 0);
     usleep(3000);
     ck_assert_int_eq(adapter_unload(store, "a0", true, &err), 0);

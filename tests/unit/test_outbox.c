@@ -371,7 +371,7 @@ START_TEST(a_full_disk_is_named_and_left_again)
     ck_assert_int_ne(outbox_room(box, &e), 0);
     ck_assert_int_ne(write_one(written + 1, &e), 0);
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
-    for (int i = 0; i < 40 && outbox_room(box, &e) != 0; i++)
+    for (int i = 0; i < 1200 && outbox_room(box, &e) != 0; i++)
         usleep(50000);
     ck_assert_msg(outbox_room(box, &e) == 0, "%s", e.message);
     ck_assert_uint_gt(outbox_generation(box), generation);

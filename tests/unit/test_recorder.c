@@ -559,7 +559,7 @@ START_TEST(memory_follows_the_disk)
     struct reserve_result refused = reserve_paid(1000000);
     expect(&refused, "disk_full");
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
-    for (int i = 0; i < 60 && outbox_room(box, &e) != 0; i++)
+    for (int i = 0; i < 1200 && outbox_room(box, &e) != 0; i++)
         usleep(50000);
     ck_assert_int_eq(recorder_record(recorder, &q, &r, 1, &e), 0);
     ck_assert_msg(!r.code, "%s", r.message);

@@ -61,7 +61,7 @@ START_TEST(cancelled_from_another_thread)
     ck_assert_int_eq(light_head(light, LIGHT_LATEST, &head, &e), OL_ECANCELLED);
     pthread_join(thread, NULL);
     ck_assert_int_eq(light_head(light, LIGHT_LATEST, &head, &e), OL_ECANCELLED); /* and it stays so */
-    ck_assert(clock_mono_ns() - start < 3000000000);
+    ck_assert(clock_mono_ns() - start < 15000000000);
     light_close(light);
     rpc_close(rpc);
 }
@@ -74,7 +74,7 @@ START_TEST(silent_until_the_time_limit)
     struct err e;
     int64_t start = clock_mono_ns();
     ck_assert_int_eq(rpc_check(rpc, &e), OL_EIO);
-    ck_assert(clock_mono_ns() - start < 3000000000);
+    ck_assert(clock_mono_ns() - start < 8000000000);
     ck_assert_ptr_nonnull(strstr(e.message, "timeout"));
     ck_assert(!strstr(e.message, "hidden") && !strstr(e.message, "0123456789abcdef") && !strstr(e.message, "me:"));
     rpc_status(rpc, 0, &status);
