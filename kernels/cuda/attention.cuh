@@ -133,6 +133,28 @@ DEVICE void attention_load(const struct attention_args &o, const struct attentio
     }
 }
 
+/* N neighbours in shared memory, 1, 2 or 4, as float32. */
+template <int N> DEVICE void attention_halves(float (&x)[N], const uint16_t *from)
+{
+    if constexpr (N == 1) {
+        x[0] = half_to_float(lds(from));
+    } else {
+        uint32_t two[N / 2];
+        if constexpr (N == 2) {
+            two[0] = lds((const uint32_t *)from);
+        } else {
+            uint2 four = lds((const uint2 *)from);
+            two[0] = four.x;
+            two[1] = four.y;
+        }
+#pragma unroll
+        for (int i = 0; i < N; i += 2) {
+            x[i] = half_to_float((uint16_t)two[i / 2]);
+            x[i + 1] = half_to_float((uint16_t)(two[i / 2] >> 16));
+        }
+    }
+}
+
 /* Raw scores of this thread's tokens, 16 dimensions on. `q`: the group's queries, at the stage's first dimension. */
 template <class T>
 DEVICE void attention_score(float (&s)[T::TOKENS][T::QUERIES], const unsigned char *slot, const float *q, int dims)
@@ -150,12 +172,7 @@ DEVICE void attention_score(float (&s)[T::TOKENS][T::QUERIES], const unsigned ch
                 break;
             const unsigned char *row = slot + (d + j) * (SPLIT * 2) + (t0 / 16 ^ j) * 32 + t0 % 16 * 2;
             float key[T::TOKENS];
-#pragma unroll
-            for (int t = 0; t < T::TOKENS; t += 2) {
-                uint32_t two = lds((const uint32_t *)(row + t * 2));
-                key[t] = half_to_float((uint16_t)two);
-                key[t + 1] = half_to_float((uint16_t)(two >> 16));
-            }
+            attention_halves(key, (const uint16_t *)row);
 #pragma unroll
             for (int i = 0; i < T::QUERIES; i++) {
                 float x = j == 0 ? query[i].x : j == 1 ? query[i].y : j == 2 ? query[i].z : query[i].w;
@@ -244,21 +261,6 @@ template <class T> DEVICE struct attention_place attention_place_of(int padded)
             dim >= padded || share * T::V_QUERIES >= T::QUERIES};
 }
 
-/* DIM consecutive values as float32. */
-template <int DIM> DEVICE void attention_value(float (&value)[DIM], const uint16_t *row)
-{
-    if constexpr (DIM == 1) {
-        value[0] = half_to_float(lds(row));
-    } else {
-#pragma unroll
-        for (int d = 0; d < DIM; d += 2) {
-            uint32_t two = lds((const uint32_t *)(row + d));
-            value[d] = half_to_float((uint16_t)two);
-            value[d + 1] = half_to_float((uint16_t)(two >> 16));
-        }
-    }
-}
-
 /* o += p · v over tokens t .. t + 3 of the split. EVERY: all queries see all of them. */
 template <class T, bool EVERY>
 DEVICE void attention_add_four(float (&o)[T::V_QUERIES][T::DIM], const uint16_t *row, int padded, int query0, int t,
@@ -272,7 +274,7 @@ DEVICE void attention_add_four(float (&o)[T::V_QUERIES][T::DIM], const uint16_t 
 #pragma unroll
     for (int j = 0; j < 4; j++) {
         float value[T::DIM];
-        attention_value(value, row + j * padded);
+        attention_halves(value, row + j * padded);
 #pragma unroll
         for (int i = 0; i < T::V_QUERIES; i++) {
             float w = j == 0 ? weight[i].x : j == 1 ? weight[i].y : j == 2 ? weight[i].z : weight[i].w;
@@ -315,7 +317,7 @@ DEVICE void attention_gather(float (&o)[T::V_QUERIES][T::DIM], const struct atte
     for (int stage = 0; stage < stages; stage++) {
         const unsigned char *slot = ring + stage % T::STAGES * STAGE_BYTES;
         cp_async_wait<T::STAGES - 2>();
-        syncthreads();
+        syncthreads(); /* this stage is everybody's; nobody reads the one before it any more */
         int ahead = stage + T::STAGES - 1;
         if (ahead < stages)
             attention_load<T>(a, at, ahead, ring + ahead % T::STAGES * STAGE_BYTES);

@@ -94,7 +94,7 @@ DEVICE bool leave_partial(const struct attention_args &a, const float (&o)[T::V_
         st(mine + threadIdx.x * to.head + a.padded, attention_maximum<T>((int)threadIdx.x));
         st(mine + threadIdx.x * to.head + a.padded + 1, lds(sum + threadIdx.x));
     }
-    syncthreads();
+    syncthreads(); /* all of this block's part is written before it is counted */
     if (threadIdx.x == 0)
         sts(counted, atomic_add(a.counters + (size_t)seq * gridDim.y + blockIdx.y, 1));
     syncthreads();
@@ -143,7 +143,7 @@ template <int QUERIES, int DIMS> KERNEL(THREADS, 4) k_attention_decode(struct at
     }
     if (!a.q8)
         return;
-    syncthreads();
+    syncthreads(); /* the outputs are written */
     attention_quantize(a, row, head0 * a.head_dim, cols);
 }
 

@@ -12,7 +12,7 @@
  * to several sequences are taken sequence by sequence; those of sequences with one row belong to attention_decode.
  *
  * Who waits for whom: the stages of attention.cuh; one thread per query vector folds m and l, then a barrier, then every
- * thread folds its dimensions; another barrier before the ring is filled for the next split.
+ * thread folds its dimensions. That barrier also tells that nobody reads the ring any more, before the next split fills it.
  *
  * Shared memory: 3 stages of 8 KiB, 32 · (DIMS + 256) · 4: 73 KiB for heads of 128.
  * Registers: 32 scores, 32 of queries on the way, twice V_QUERIES · DIM sums; at most 255.
@@ -65,7 +65,7 @@ DEVICE void fold_split(float (&all)[T::V_QUERIES][T::DIM], const float (&o)[T::V
         }
         sts(folded + i, f);
     }
-    syncthreads();
+    syncthreads(); /* the weights of both sides are everybody's */
     if (me.idle)
         return;
 #pragma unroll
@@ -93,7 +93,6 @@ template <class T> DEVICE void attend_rows(const struct attention_args &a, const
         float o[T::V_QUERIES][T::DIM] = {};
         attention_gather<T>(o, a, at, me, r.pos0 + 1 - at.first);
         fold_split<T>(all, o, me, at.first);
-        syncthreads();
     }
     if (!me.idle)
 #pragma unroll

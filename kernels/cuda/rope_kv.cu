@@ -60,7 +60,7 @@ KERNEL(THREADS, 3) k_rope_kv(struct rope_kv_args o)
 {
     SHARED(float, staged, 0);
     int row = (int)blockIdx.x, head = (int)(blockIdx.y * HEADS + threadIdx.x / LANES), j = (int)threadIdx.x % LANES;
-    if (row >= step_rows(o.step))
+    if (row >= step_rows(o.step)) /* the bucket has more rows than the step */
         return;
     int hd = o.head_dim, total = o.n_heads + 2 * o.n_kv_heads;
     bool exists = head < total, is_q = head < o.n_heads, is_v = exists && head >= o.n_heads + o.n_kv_heads;

@@ -42,16 +42,38 @@ def mutated_text(mutant):
     return text.replace(mutant["line"], mutant.get("becomes", ""))
 
 
+def includers(header):
+    """The kernels that include a header, by way of others too."""
+    names, found = {header}, set()
+    texts = {p: p.read_text() for p in (ROOT / "kernels/cuda").glob("*.cu*")}
+    while True:
+        more = {p for p, text in texts.items() if p not in found and any(f'"{n}"' in text for n in names)}
+        if not more:
+            return sorted(p for p in found if p.suffix == ".cu")
+        found |= more
+        names |= {str(p.relative_to(ROOT)) for p in more}
+
+
 def build_plugin(build, mutant, folder):
     compiled, link = commands_of(build)
-    original = (ROOT / mutant["file"]).resolve()
-    output, words = compiled[original]
-    source, changed = folder / original.name, folder / "mutant.o"
-    source.write_text(mutated_text(mutant))
-    words = [str(changed) if w == output else str(source) if Path(build, w).resolve() == original else w for w in words]
-    subprocess.run(words, cwd=build, check=True, capture_output=True, text=True)
+    changed = folder / mutant["file"]
+    changed.parent.mkdir(parents=True)
+    changed.write_text(mutated_text(mutant))
+    kernels = [ROOT / mutant["file"]] if mutant["file"].endswith(".cu") else includers(mutant["file"])
+    for kernel in kernels:
+        output, words = compiled[kernel.resolve()]
+        source = folder / kernel.relative_to(ROOT)
+        if not source.exists():
+            source.write_text(kernel.read_text())
+        new = folder / (kernel.name + ".o")
+        words = [str(new) if w == output else str(source) if Path(build, w).resolve() == kernel.resolve() else w
+                 for w in words]
+        first = next(i for i, w in enumerate(words) if w.startswith("-I"))
+        words.insert(first, f"-I{folder}")  # before the tree's own headers
+        subprocess.run(words, cwd=build, check=True, capture_output=True, text=True)
+        link = link.replace(output, str(new))
     plugin = folder / PLUGIN
-    link = link.replace(output, str(changed)).replace(f"-o {PLUGIN}", f"-o {plugin}")
+    link = link.replace(f"-o {PLUGIN}", f"-o {plugin}")
     subprocess.run(link, cwd=build, shell=True, check=True, capture_output=True, text=True)
     return plugin
 
