@@ -80,7 +80,7 @@ static void gpu_close(struct device *d) { free(d); }
 
 static void gpu_info(struct device *d, struct device_info *out)
 {
-    *out = (struct device_info){.backend = "cuda", .isa = d->isa, .index = d->index, .threads = 1,
+    *out = (struct device_info){.backend = "cuda", .isa = d->isa, .index = d->index, .threads = 1, .numerics = NUMERICS_ID,
                                 .memory_bytes = d->memory_bytes, .memory_bytes_s = d->memory_bytes_s,
                                 .allocated_bytes = d->allocated_bytes,
                                 .graphs = d->graphs, .replays = d->replays};
