@@ -176,7 +176,7 @@ template <class E> DEVICE void expand_rows(const struct op_lora &o, const struct
 
 HOST_DEVICE int column_blocks(int out) { return (out + BLOCK_COLS - 1) / BLOCK_COLS; }
 
-KERNEL(LORA_THREADS, 3) lora_expand(struct op_lora o, struct step_view v, int most_segments)
+KERNEL(LORA_THREADS, 3) k_lora_expand(struct op_lora o, struct step_view v, int most_segments)
 {
     struct lora_work w;
     int block = (int)blockIdx.y;
@@ -204,6 +204,6 @@ extern "C" cudaError_t gpu_lora_expand(const struct op_lora *o, const struct gpu
     unsigned columns = 0;
     for (int i = 0; i < o->n_targets; i++)
         columns += (unsigned)column_blocks(o->targets[i].out);
-    return LAUNCH(lora_expand, dim3(lora_row_blocks(bucket), columns), dim3(LORA_THREADS), EXPAND_SHARED, stream, *o,
+    return LAUNCH(k_lora_expand, dim3(lora_row_blocks(bucket), columns), dim3(LORA_THREADS), EXPAND_SHARED, stream, *o,
                   step_view_of(o->step, bucket), bucket->segments);
 }

@@ -218,7 +218,7 @@ template <class E> DEVICE void shrink_rows(const struct op_lora &o, const struct
         shrink<shrink_tiling<E, 2, 2, 8, 256>>(o, v, w);
 }
 
-KERNEL(LORA_THREADS, 4) lora_shrink(struct op_lora o, struct step_view v, int most_segments)
+KERNEL(LORA_THREADS, 4) k_lora_shrink(struct op_lora o, struct step_view v, int most_segments)
 {
     struct lora_work w;
     lora_find_target(o, (int)blockIdx.y, &w);
@@ -244,6 +244,6 @@ extern "C" cudaError_t gpu_lora_shrink(const struct op_lora *o, const struct gpu
     if (!bucket->segments)
         return cudaSuccess;
     unsigned rows = lora_row_blocks(bucket), targets = (unsigned)o->n_targets;
-    return LAUNCH(lora_shrink, dim3(rows, targets, tiles_beside(rows * targets)), dim3(LORA_THREADS), SHRINK_SHARED,
+    return LAUNCH(k_lora_shrink, dim3(rows, targets, tiles_beside(rows * targets)), dim3(LORA_THREADS), SHRINK_SHARED,
                   stream, *o, step_view_of(o->step, bucket), bucket->segments);
 }
