@@ -142,6 +142,8 @@ int gpu_upload(struct device *d, dptr dst, const void *src, size_t bytes, struct
     if (rc)
         return rc;
     cudaError_t failed = cudaMemcpy(GPU_POINTER(void, dst), src, bytes, cudaMemcpyHostToDevice);
+    if (failed == cudaSuccess)
+        failed = cudaStreamSynchronize(NULL); /* from pageable memory a copy may return before its bytes have arrived */
     return failed == cudaSuccess ? 0 : gpu_error(d, failed, "copying to the GPU", e);
 }
 

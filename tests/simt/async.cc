@@ -45,6 +45,8 @@ static void check(void *to, const void *from, int size, int bytes, place at)
     if (global_offset >= memory.bytes || global_offset % (size_t)size ||
         global_offset % GRANULE + (size_t)bytes > memory.valid[global_offset / GRANULE])
         bad_global(from, (size_t)size, "cp.async", at);
+    if (order_checked)
+        order_read(global_offset, from, at);
 }
 
 unsigned char *copy_issue(void *to, const void *from, int size, int bytes, place at)

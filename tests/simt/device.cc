@@ -190,13 +190,3 @@ cudaError_t cudaDeviceEnablePeerAccess(int peer, unsigned)
 {
     return gpu_at(peer) ? cudaSuccess : failed(cudaErrorInvalidDevice);
 }
-
-cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes)
-{
-    const gpu *g = gpu_at(current_gpu());
-    if (!g)
-        return failed(cudaErrorNoDevice);
-    *total_bytes = g->properties.totalGlobalMem;
-    *free_bytes = *total_bytes - g->allocated_bytes;
-    return cudaSuccess;
-}

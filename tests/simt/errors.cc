@@ -32,6 +32,7 @@ static const struct {
     ERROR(cudaErrorECCUncorrectable, "uncorrectable ECC error encountered"),
     ERROR(cudaErrorPeerAccessUnsupported, "peer access is not supported between these two devices"),
     ERROR(cudaErrorInvalidResourceHandle, "invalid resource handle"),
+    ERROR(cudaErrorIllegalState, "the operation cannot be performed in the present state"),
     ERROR(cudaErrorNotReady, "device not ready"),
     ERROR(cudaErrorIllegalAddress, "an illegal memory access was encountered"),
     ERROR(cudaErrorLaunchOutOfResources, "too many resources requested for launch"),
@@ -47,6 +48,7 @@ static const struct {
     ERROR(cudaErrorStreamCaptureMerge, "operation would result in a merge of separate capture sequences"),
     ERROR(cudaErrorStreamCaptureUnmatched, "capture was not ended in the same stream as it began"),
     ERROR(cudaErrorStreamCaptureUnjoined, "capturing stream has unjoined work"),
+    ERROR(cudaErrorStreamCaptureIsolation, "dependency created on uncaptured work in another stream"),
     ERROR(cudaErrorStreamCaptureImplicit, "operation would make the legacy stream depend on a capturing blocking stream"),
     ERROR(cudaErrorCapturedEvent, "operation not permitted on an event last recorded in a capturing stream"),
     ERROR(cudaErrorGraphExecUpdateFailure, "the graph update was not performed because it included changes which "

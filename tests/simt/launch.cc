@@ -74,7 +74,7 @@ void block_done(block *b)
 static void shuffle_blocks(kernel *k)
 {
     k->blocks = (uint64_t)k->grid.x * k->grid.y * k->grid.z;
-    k->started = 0;
+    k->started = k->finished = 0;
     k->first = random_below((uint32_t)k->blocks);
     do
         k->step = 1 + random_below((uint32_t)k->blocks);

@@ -20,6 +20,7 @@ cudaError_t launch(const char *name, void (*function)(P...), dim3 grid, dim3 blo
     static_assert(sizeof...(P) == sizeof...(A), "as many arguments as the kernel has parameters");
     kernel k = {};
     k.name = name;
+    k.function = (const void *)function;
     k.grid = grid;
     k.block = block;
     k.shared_bytes = shared_bytes;

@@ -82,10 +82,13 @@ struct barrier {
 /* A launch. */
 struct kernel {
     const char *name;
+    const void *function;
+    uint32_t number, safe; /* order.cc */
     dim3 grid, block;
     size_t shared_bytes;
     std::function<void()> body;
-    uint64_t blocks, started, first, step; /* in all; so far; the i-th to start is (first + i · step) mod blocks */
+    uint64_t blocks, started, finished;
+    uint64_t first, step; /* the i-th to start is (first + i · step) mod blocks */
     char start, end; /* tokens: what came before it, and that it is over */
 };
 

@@ -56,6 +56,8 @@ static void init()
     memory.real = bytes - address;
     memory.valid = (uint16_t *)reserve(nullptr, whole / GRANULE * sizeof(uint16_t), PROT_READ | PROT_WRITE,
                                        MAP_PRIVATE | MAP_ANONYMOUS, -1);
+    memory.stamps = (stamp *)reserve(nullptr, whole / STAMP_BYTES * sizeof(stamp), PROT_READ | PROT_WRITE,
+                                     MAP_PRIVATE | MAP_ANONYMOUS, -1);
     memory.shared = (uintptr_t)reserve(nullptr, 2 * MAX_SHARED_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1) +
                     MAX_SHARED_BYTES / 2;
     report_faults();

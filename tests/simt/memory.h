@@ -7,7 +7,7 @@
 #ifndef SIMT_MEMORY_H
 #define SIMT_MEMORY_H
 
-#include "tests/simt/machine.h"
+#include "tests/simt/order.h"
 
 namespace simt {
 
@@ -19,6 +19,7 @@ struct address_space {
     size_t span;         /* of one GPU's part */
     ptrdiff_t real;      /* add it to an address to reach its bytes */
     uint16_t *valid;
+    stamp *stamps;       /* per STAMP_BYTES */
     uintptr_t shared;    /* the window */
 };
 extern address_space memory;
@@ -38,15 +39,57 @@ inline void *memory_real(const void *p)
 [[noreturn]] void bad_global(const void *p, size_t bytes, const char *what, place at);
 [[noreturn]] void bad_shared(const void *p, size_t bytes, const char *what, place at);
 
-/* What a kernel reads or writes, checked: inside one allocation, aligned to its size. */
-template <class T> SIMT_INLINE T *global(const T *p, const char *what, place at)
+SIMT_INLINE void order_read_inline(size_t offset, const void *p, place at)
+{
+    stamp *s = &memory.stamps[offset / STAMP_BYTES];
+    const kernel *k = current->block->launch;
+    if (__builtin_expect(s->wrote > k->safe, 0))
+        order_conflict_read(p, s, k, at);
+    s->read = k->number;
+}
+
+SIMT_INLINE void order_write_inline(size_t offset, const void *p, place at)
+{
+    stamp *s = &memory.stamps[offset / STAMP_BYTES];
+    const kernel *k = current->block->launch;
+    if (__builtin_expect(s->wrote > k->safe || s->read > k->safe, 0))
+        order_conflict_write(p, s, k, at);
+    s->wrote = k->number;
+}
+
+#ifdef SIMT_TSAN /* which must not watch the emulator's own tables */
+void order_read(size_t offset, const void *p, place at);
+void order_write(size_t offset, const void *p, place at);
+#else
+SIMT_INLINE void order_read(size_t offset, const void *p, place at) { order_read_inline(offset, p, at); }
+SIMT_INLINE void order_write(size_t offset, const void *p, place at) { order_write_inline(offset, p, at); }
+#endif
+
+/* READ, WRITE: by one kernel at a time. SHARED_USE: by several, in an order that flags and counts make. */
+enum access { READ, WRITE, SHARED_USE };
+
+/* What a kernel reads or writes, checked: inside one allocation, aligned to its size, and in order. */
+template <class T> SIMT_INLINE T *global(const T *p, access how, const char *what, place at)
 {
     static_assert(sizeof(T) <= 16 && (sizeof(T) & (sizeof(T) - 1)) == 0, "1, 2, 4, 8 or 16 bytes");
     uintptr_t offset = (uintptr_t)p - memory.base;
     if (__builtin_expect(offset >= memory.bytes || offset % sizeof(T) ||
                          offset % GRANULE + sizeof(T) > memory.valid[offset / GRANULE], 0))
         bad_global(p, sizeof(T), what, at);
+    if (how == SHARED_USE)
+        __atomic_store_n(&memory.stamps[offset / STAMP_BYTES].wrote, current->block->launch->number, __ATOMIC_RELAXED);
+    else if (order_checked)
+        how == READ ? order_read(offset, p, at) : order_write(offset, p, at);
     return (T *)((uintptr_t)p + (uintptr_t)memory.real);
+}
+
+/* A word that others may raise meanwhile. */
+SIMT_INLINE const uint32_t *flag(const uint32_t *p, place at)
+{
+    uintptr_t offset = (uintptr_t)p - memory.base;
+    if (offset >= memory.bytes || offset % sizeof *p || offset % GRANULE + sizeof *p > memory.valid[offset / GRANULE])
+        bad_global(p, sizeof *p, "load of a flag", at);
+    return (const uint32_t *)((uintptr_t)p + (uintptr_t)memory.real);
 }
 
 template <class T> SIMT_INLINE T *shared(const T *p, const char *what, place at)

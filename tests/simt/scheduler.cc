@@ -4,12 +4,15 @@
  *        ──barrier───▶ the scheduler
  *        ──spin──────▶ the scheduler, which lets one more block of the grid in when all that is resident spins
  *
- * Blocks run one after the other until one spins in wait_flag; those it waits for then join it. */
+ * Blocks run one after the other until one spins in wait_flag; those it waits for then join it, and after them other
+ * operations that are ready. */
 #include "tests/simt/machine.h"
 #include "tests/simt/scheduler.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 namespace simt {
 
@@ -17,7 +20,7 @@ __thread lane *current __attribute__((tls_model("initial-exec")));
 static __thread fiber host;        /* the scheduler, on a stack of the system */
 static __thread unsigned progress; /* lanes that left other than by spinning */
 
-enum { IDLE_TURNS = 64, STUCK_TURNS = 2000000 }; /* turns in which all spin: then another block; then it is a deadlock */
+enum { IDLE_TURNS = 64 }; /* turns in a row that ended with a lane still waiting for its flag: then something must be done */
 
 static lane *pick(const warp *w, const block *b)
 {
@@ -290,30 +293,61 @@ static void turn(block *b)
     fiber_switch(&host, &current->context);
 }
 
+/* All that is resident on this thread: blocks of one kernel, or of several when one waits for what another will do. */
+static thread_local std::vector<block *> resident;
+
+static double seconds()
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* How long all may wait for a flag before it is called a deadlock: another thread of the program may raise it yet. */
+static double patience()
+{
+    const char *given = getenv("OPENLORA_SIMT_PATIENCE_MS");
+    return given ? strtod(given, nullptr) / 1e3 : 10;
+}
+
+/* Only waiting lanes are left. Lets one more block in, or other operations run. */
+static void unblock(kernel *k, block *(*next)(kernel *), double *since)
+{
+    block *b = next(k);
+    if (b) {
+        resident.push_back(b);
+        *since = 0;
+    } else if (run_others()) {
+        *since = 0;
+    } else if (*since == 0) {
+        *since = seconds();
+    } else if (seconds() - *since > patience()) {
+        deadlock(resident[0]);
+    }
+}
+
 void run_blocks(kernel *k, block *(*next)(kernel *))
 {
-    std::vector<block *> resident;
     unsigned idle = 0;
+    double since = 0; /* when the waiting began; 0: nobody waits */
     fiber_adopt(&host);
-    for (bool more = true;;) {
-        if (more && (resident.empty() || idle >= IDLE_TURNS)) {
-            block *b = next(k);
-            more = b != nullptr;
-            if (more) {
-                resident.push_back(b);
-                idle = 0;
-            }
+    while (k->finished < k->blocks) {
+        bool own = false;
+        for (const block *b : resident)
+            own |= b->launch == k;
+        if (!own || idle >= IDLE_TURNS) {
+            unblock(k, next, &since);
+            idle = 0;
         }
-        if (resident.empty())
-            return;
         uint32_t which = random_below((uint32_t)resident.size());
         block *b = resident[which];
         unsigned before = progress;
         turn(b);
         idle = progress == before - 1 ? idle + 1 : 0;
-        if (idle > STUCK_TURNS)
-            deadlock(b);
+        if (!idle)
+            since = 0;
         if (!b->live) {
+            b->launch->finished++;
             block_done(b);
             resident.erase(resident.begin() + which);
         }

@@ -13,7 +13,10 @@ void resolve(warp *w, warp_op op, unsigned phase);
 void block_memory(block *b);
 void block_done(block *b); /* may be used again */
 
-/* Runs blocks on the calling thread until `next` returns NULL; it returns a block that start_next has prepared. */
+/* engine.cc: all that runs waits for a flag. Does something else that is ready; false: there is nothing. */
+bool run_others();
+
+/* Runs the kernel's blocks on the calling thread; `next` returns one that start_next has prepared, or NULL. */
 void run_blocks(kernel *k, block *(*next)(kernel *));
 void start_next(block *b, kernel *k, uint64_t order);
 

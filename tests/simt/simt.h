@@ -25,26 +25,27 @@
 
 /* --- Memory. --- */
 
-template <class T> SIMT_INLINE T ld(const T *p, SIMT_AT) { return *simt::global(p, "load", SIMT_HERE); }
-template <class T> SIMT_INLINE T ldg(const T *p, SIMT_AT) { return *simt::global(p, "load", SIMT_HERE); }
-template <class T> SIMT_INLINE T ldg_stream(const T *p, SIMT_AT) { return *simt::global(p, "load", SIMT_HERE); }
-template <class T> SIMT_INLINE void st(T *p, T v, SIMT_AT) { *simt::global(p, "store", SIMT_HERE) = v; }
+template <class T> SIMT_INLINE T ld(const T *p, SIMT_AT) { return *simt::global(p, simt::READ, "load", SIMT_HERE); }
+template <class T> SIMT_INLINE T ldg(const T *p, SIMT_AT) { return *simt::global(p, simt::READ, "load", SIMT_HERE); }
+template <class T> SIMT_INLINE T ldg_stream(const T *p, SIMT_AT) { return *simt::global(p, simt::READ, "load", SIMT_HERE); }
+template <class T> SIMT_INLINE void st(T *p, T v, SIMT_AT) { *simt::global(p, simt::WRITE, "store", SIMT_HERE) = v; }
 template <class T> SIMT_INLINE T lds(const T *p, SIMT_AT) { return *simt::shared(p, "load", SIMT_HERE); }
 template <class T> SIMT_INLINE void sts(T *p, T v, SIMT_AT) { *simt::shared(p, "store", SIMT_HERE) = v; }
 
 SIMT_INLINE uint32_t atomic_add(uint32_t *p, uint32_t v, SIMT_AT)
 {
-    return __atomic_fetch_add(simt::global(p, "atomic add", SIMT_HERE), v, __ATOMIC_ACQ_REL);
+    return __atomic_fetch_add(simt::global(p, simt::SHARED_USE, "atomic add", SIMT_HERE), v, __ATOMIC_ACQ_REL);
 }
 SIMT_INLINE void store_release(uint32_t *p, uint32_t v, SIMT_AT)
 {
-    __atomic_store_n(simt::global(p, "store", SIMT_HERE), v, __ATOMIC_RELEASE);
+    __atomic_store_n(simt::global(p, simt::SHARED_USE, "store", SIMT_HERE), v, __ATOMIC_RELEASE);
 }
 SIMT_INLINE void wait_flag(const uint32_t *p, uint32_t value, SIMT_AT)
 {
-    const uint32_t *flag = simt::global(p, "load", SIMT_HERE);
+    const uint32_t *flag = simt::flag(p, SIMT_HERE);
     while (__atomic_load_n(flag, __ATOMIC_ACQUIRE) < value)
         simt::spin(SIMT_HERE);
+    simt::order_flag_seen(p);
 }
 SIMT_INLINE uint32_t shared_atomic_add(uint32_t *p, uint32_t v, SIMT_AT)
 {

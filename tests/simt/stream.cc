@@ -1,171 +1,245 @@
-/* Streams and events: work is done when it is enqueued. */
+/* Streams and events of the runtime's interface. */
+#include "tests/simt/engine.h"
 #include "tests/simt/launch.h"
-#include "tests/simt/memory.h"
 #include "tests/simt/runtime.h"
 
-#include <string.h>
-
-struct CUstream_st { int device; };
-struct CUevent_st { int device; };
-struct CUgraph_st { std::vector<std::function<void()>> work; };
-struct CUgraphExec_st { std::vector<std::function<void()>> work; };
-
-/* While a thread records, what it enqueues goes here. */
-static thread_local CUgraph_st *recording;
-
-static void enqueue(std::function<void()> work)
-{
-    if (recording)
-        recording->work.push_back(std::move(work));
-    else
-        work();
-}
+struct CUevent_st {
+    int device;
+    std::shared_ptr<simt::marker> last; /* where it was recorded last; none: never */
+};
 
 namespace simt {
 
-cudaError_t enqueue_kernel(cudaStream_t, kernel &&k)
+typedef std::lock_guard<std::recursive_mutex> locked;
+
+/* For calls about a stream: who may not be asked, and what has already gone wrong. */
+static cudaError_t check_stream(const CUstream_st *s)
 {
-    const gpu *g = gpu_at(current_gpu());
+    if (!s)
+        return failed(cudaErrorInvalidResourceHandle);
+    cudaError_t lost = device_error(s->device);
+    return lost == cudaSuccess ? cudaSuccess : failed(lost);
+}
+
+cudaError_t enqueue_kernel(cudaStream_t stream, kernel &&k)
+{
+    locked guard(engine);
+    CUstream_st *s = stream_of(stream);
+    cudaError_t rc = check_stream(s);
+    if (rc != cudaSuccess)
+        return rc;
+    const cudaDeviceProp &p = gpu_at(s->device)->properties;
     uint64_t threads = (uint64_t)k.block.x * k.block.y * k.block.z;
-    if (!g)
-        return failed(cudaErrorNoDevice);
-    if (!threads || threads > MAX_THREADS || !k.grid.x || !k.grid.y || !k.grid.z || k.grid.y > 65535 || k.grid.z > 65535)
+    if (s->device != current_gpu())
+        return failed(cudaErrorInvalidResourceHandle);
+    if (!threads || threads > MAX_THREADS || k.block.z > 64 || !k.grid.x || !k.grid.y || !k.grid.z ||
+        k.grid.x > 0x7fffffff || k.grid.y > 65535 || k.grid.z > 65535)
         return failed(cudaErrorInvalidConfiguration);
-    if (k.shared_bytes > g->properties.sharedMemPerBlockOptin)
+    if (k.shared_bytes > p.sharedMemPerBlockOptin)
         return failed(cudaErrorInvalidValue);
-    enqueue([k = std::move(k)] {
-        kernel copy = k;
-        run_kernel(&copy);
-    });
+    work w = {};
+    w.kind = WORK_KERNEL;
+    w.launch = std::move(k);
+    rc = enqueue(s, std::move(w));
+    return rc == cudaSuccess ? rc : failed(rc);
+}
+
+static cudaError_t create_stream(cudaStream_t *out, bool blocking)
+{
+    locked guard(engine);
+    if (!gpu_at(current_gpu()))
+        return failed(cudaErrorNoDevice);
+    if (device_error(current_gpu()) != cudaSuccess)
+        return failed(device_error(current_gpu()));
+    *out = new_stream(current_gpu(), blocking);
     return cudaSuccess;
 }
 
-static cudaError_t copy(void *to, const void *from, size_t bytes)
+/* Polling must get somewhere: something may happen with each call. */
+static void time_passes()
 {
-    if ((memory_device(to) > -2 && !memory_is_valid(to, bytes)) || (memory_device(from) > -2 && !memory_is_valid(from, bytes)))
-        return failed(cudaErrorInvalidValue);
-    enqueue([=] { memmove(memory_real(to), memory_real(from), bytes); });
-    return cudaSuccess;
-}
-
-static cudaError_t set(void *to, int value, size_t bytes)
-{
-    if (!memory_is_valid(to, bytes))
-        return failed(cudaErrorInvalidValue);
-    enqueue([=] { memset(memory_real(to), value, bytes); });
-    return cudaSuccess;
+    if (random_bits() % 4)
+        run_one();
 }
 
 } // namespace simt
 
 using namespace simt;
 
-cudaError_t cudaMalloc(void **out, size_t bytes)
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned flags)
 {
-    gpu *g = gpu_at(current_gpu());
-    *out = nullptr;
-    if (!g)
-        return failed(cudaErrorNoDevice);
-    if (bytes > g->properties.totalGlobalMem - g->allocated_bytes || !(*out = memory_allocate(current_gpu(), bytes)))
-        return failed(cudaErrorMemoryAllocation);
-    g->allocated_bytes += bytes;
+    return create_stream(out, !(flags & cudaStreamNonBlocking));
+}
+
+cudaError_t cudaStreamCreate(cudaStream_t *out) { return create_stream(out, true); }
+
+cudaError_t cudaStreamCreateWithPriority(cudaStream_t *out, unsigned flags, int)
+{
+    return cudaStreamCreateWithFlags(out, flags);
+}
+
+cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *greatest)
+{
+    *least = 0;
+    *greatest = -5;
     return cudaSuccess;
 }
 
-cudaError_t cudaFree(void *p)
+cudaError_t cudaStreamDestroy(cudaStream_t stream)
 {
-    size_t bytes;
-    if (!p)
-        return cudaSuccess;
-    int device = memory_device(p);
-    if (device < 0 || !memory_free(p, &bytes))
-        return failed(cudaErrorInvalidValue);
-    gpu_at(device)->allocated_bytes -= bytes;
+    locked guard(engine);
+    CUstream_st *s = stream ? stream_of(stream) : nullptr;
+    if (!s)
+        return failed(cudaErrorInvalidResourceHandle);
+    finish_stream(s);
+    delete_stream(s);
     return cudaSuccess;
 }
 
-cudaError_t cudaHostAlloc(void **out, size_t bytes, unsigned)
+cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
-    *out = memory_allocate(-1, bytes);
-    return *out ? cudaSuccess : failed(cudaErrorMemoryAllocation);
+    locked guard(engine);
+    CUstream_st *s = stream_of(stream);
+    cudaError_t rc = check_stream(s);
+    if (rc != cudaSuccess)
+        return rc;
+    if (s->recording)
+        return capture_broken(s);
+    finish_stream(s);
+    return check_stream(s);
 }
 
-cudaError_t cudaMallocHost(void **out, size_t bytes) { return cudaHostAlloc(out, bytes, 0); }
-
-cudaError_t cudaFreeHost(void *p)
+cudaError_t cudaStreamQuery(cudaStream_t stream)
 {
-    size_t bytes;
-    return !p || (memory_device(p) == -1 && memory_free(p, &bytes)) ? cudaSuccess : failed(cudaErrorInvalidValue);
+    locked guard(engine);
+    CUstream_st *s = stream_of(stream);
+    cudaError_t rc = check_stream(s);
+    if (rc != cudaSuccess)
+        return rc;
+    if (s->recording)
+        return capture_broken(s);
+    time_passes();
+    if (!s->queue.empty())
+        return cudaErrorNotReady;
+    order_host(s->clock);
+    return check_stream(s);
 }
 
-cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, enum cudaMemcpyKind) { return copy(to, from, bytes); }
-cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind, cudaStream_t)
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t e, unsigned)
 {
-    return copy(to, from, bytes);
+    locked guard(engine);
+    CUstream_st *s = stream_of(stream);
+    cudaError_t rc = check_stream(s);
+    if (rc != cudaSuccess)
+        return rc;
+    if (!e)
+        return failed(cudaErrorInvalidResourceHandle);
+    if (!e->last)
+        return cudaSuccess; /* never recorded: nothing to wait for */
+    work w = {};
+    w.kind = WORK_WAIT;
+    w.mark = e->last;
+    rc = enqueue(s, std::move(w));
+    return rc == cudaSuccess ? rc : failed(rc);
 }
-cudaError_t cudaMemset(void *to, int value, size_t bytes) { return set(to, value, bytes); }
-cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t) { return set(to, value, bytes); }
 
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned)
+cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t call, void *data)
 {
-    *out = new CUstream_st{current_gpu()};
-    return cudaSuccess;
+    locked guard(engine);
+    CUstream_st *s = stream_of(stream);
+    cudaError_t rc = check_stream(s);
+    if (rc != cudaSuccess)
+        return rc;
+    work w = {};
+    w.kind = WORK_HOST;
+    w.call = call;
+    w.data = data;
+    return enqueue(s, std::move(w));
 }
-cudaError_t cudaStreamCreate(cudaStream_t *out) { return cudaStreamCreateWithFlags(out, 0); }
-cudaError_t cudaStreamDestroy(cudaStream_t s)
+
+cudaError_t cudaDeviceSynchronize(void)
 {
-    delete s;
-    return cudaSuccess;
+    locked guard(engine);
+    int device = current_gpu();
+    if (capturing_here())
+        return failed(cudaErrorStreamCaptureUnsupported);
+    if (device_error(device) == cudaSuccess)
+        finish_device(device);
+    return device_error(device) == cudaSuccess ? cudaSuccess : failed(device_error(device));
 }
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaStreamQuery(cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
+
+cudaError_t cudaDeviceReset(void)
+{
+    cudaError_t rc = cudaDeviceSynchronize();
+    return rc;
+}
+
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned)
 {
-    *out = new CUevent_st{current_gpu()};
+    *out = new CUevent_st{current_gpu(), nullptr};
     return cudaSuccess;
 }
+
 cudaError_t cudaEventCreate(cudaEvent_t *out) { return cudaEventCreateWithFlags(out, 0); }
+
 cudaError_t cudaEventDestroy(cudaEvent_t e)
 {
     delete e;
     return cudaSuccess;
 }
-cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
-cudaError_t cudaEventQuery(cudaEvent_t) { return cudaSuccess; }
-cudaError_t cudaDeviceSynchronize(void) { return cudaSuccess; }
-cudaError_t cudaFuncSetAttribute(const void *, enum cudaFuncAttribute, int) { return cudaSuccess; }
 
-cudaError_t cudaStreamBeginCapture(cudaStream_t, enum cudaStreamCaptureMode)
+cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t stream)
 {
-    recording = new CUgraph_st;
+    locked guard(engine);
+    CUstream_st *s = stream_of(stream);
+    cudaError_t rc = check_stream(s);
+    if (rc != cudaSuccess)
+        return rc;
+    if (!e || e->device != s->device)
+        return failed(cudaErrorInvalidResourceHandle);
+    work w = {};
+    w.kind = WORK_RECORD;
+    w.mark = std::make_shared<marker>();
+    e->last = w.mark;
+    return enqueue(s, std::move(w));
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t e)
+{
+    locked guard(engine);
+    if (!e)
+        return failed(cudaErrorInvalidResourceHandle);
+    if (e->last && e->last->recording)
+        return failed(cudaErrorCapturedEvent);
+    if (e->last && device_error(e->device) == cudaSuccess)
+        finish_marker(e->last);
+    return device_error(e->device) == cudaSuccess ? cudaSuccess : failed(device_error(e->device));
+}
+
+cudaError_t cudaEventQuery(cudaEvent_t e)
+{
+    locked guard(engine);
+    if (!e)
+        return failed(cudaErrorInvalidResourceHandle);
+    if (e->last && e->last->recording)
+        return failed(cudaErrorCapturedEvent);
+    time_passes();
+    if (device_error(e->device) != cudaSuccess)
+        return failed(device_error(e->device));
+    if (e->last && !e->last->done)
+        return cudaErrorNotReady;
+    if (e->last)
+        order_host(e->last->clock);
     return cudaSuccess;
 }
-cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t *out)
+
+cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t start, cudaEvent_t end)
 {
-    *out = recording;
-    recording = nullptr;
-    return cudaSuccess;
-}
-cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t g, unsigned long long)
-{
-    *out = new CUgraphExec_st{g->work};
-    return cudaSuccess;
-}
-cudaError_t cudaGraphLaunch(cudaGraphExec_t g, cudaStream_t)
-{
-    for (auto &w : g->work)
-        enqueue(w);
-    return cudaSuccess;
-}
-cudaError_t cudaGraphDestroy(cudaGraph_t g)
-{
-    delete g;
-    return cudaSuccess;
-}
-cudaError_t cudaGraphExecDestroy(cudaGraphExec_t g)
-{
-    delete g;
+    locked guard(engine);
+    if (!start || !end || !start->last || !end->last)
+        return failed(cudaErrorInvalidResourceHandle);
+    if (!start->last->done || !end->last->done)
+        return cudaErrorNotReady;
+    *ms = (float)(end->last->when_ms - start->last->when_ms);
     return cudaSuccess;
 }

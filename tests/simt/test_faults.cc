@@ -49,7 +49,11 @@ KERNEL(64, 1) k_barrier_counts() { bar_sync(1, warp_id() == 0 ? 64 : 32); }
 static void barrier_counts() { LAUNCH(k_barrier_counts, 1, 64, 0, 0); }
 
 KERNEL(32, 1) k_flag_nobody_raises(uint32_t *flag) { wait_flag(flag, 1); }
-static void flag_nobody_raises() { LAUNCH(k_flag_nobody_raises, 1, 32, 0, 0, (uint32_t *)ints(1)); }
+static void flag_nobody_raises()
+{
+    setenv("OPENLORA_SIMT_PATIENCE_MS", "50", 1);
+    LAUNCH(k_flag_nobody_raises, 1, 32, 0, 0, (uint32_t *)ints(1));
+}
 
 /* --- Addresses. --- */
 
@@ -155,9 +159,17 @@ static const struct {
     {"early_refill", early_refill, "to which a cp.async is under way"},
 };
 
+static void (*program)();
+static void and_wait()
+{
+    program();
+    cudaDeviceSynchronize();
+}
+
 START_TEST(fault)
 {
-    must_report(faults[_i].program, faults[_i].words);
+    program = faults[_i].program;
+    must_report(and_wait, faults[_i].words);
 }
 END_TEST
 

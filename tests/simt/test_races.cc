@@ -93,10 +93,18 @@ static const struct {
     {"k_count_without_order", count_without_order},
 };
 
+static void (*program)();
+static void and_wait()
+{
+    program();
+    cudaDeviceSynchronize();
+}
+
 START_TEST(race)
 {
     int status;
-    std::vector<char> text = report_of(races[_i].program, &status);
+    program = races[_i].program;
+    std::vector<char> text = report_of(and_wait, &status);
     ck_assert_msg(status && strstr(text.data(), "WARNING: ThreadSanitizer: data race"), "%s: no race seen:\n%s",
                   races[_i].name, text.data());
     ck_assert_msg(strstr(text.data(), races[_i].name) && strstr(text.data(), "test_races.cc:"), "no line:\n%s",
