@@ -3,6 +3,7 @@
 #include "api/config.h"
 #include "base/log.h"
 #include "chainlite/settle/crash_points.h"
+#include "engine/worker_main.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -67,6 +68,8 @@ int main(int argc, char **argv)
 {
     struct config config;
     struct err e = {0};
+    if (worker_wanted(argc, argv)) /* not for people: see engine/worker_process.h */
+        return worker_main();
     signal(SIGPIPE, SIG_IGN);
     if (!crash_points_arm()) {
         fprintf(stderr, "openlorad: OPENLORA_CRASH_AT names no crash point\n");

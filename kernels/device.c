@@ -48,6 +48,12 @@ static int find_plugin(char path[PATH_MAX], struct err *e)
                    "-DOPENLORA_CUDA=ON or ./appliance/up --cuda", PLUGIN_FILE);
 }
 
+bool device_plugin_there(void)
+{
+    char path[PATH_MAX];
+    return find_plugin(path, NULL) == 0;
+}
+
 /* Never closed: CUDA does not survive being unloaded. Loading a second time gives the same library. */
 static int load_plugin(const struct device_plugin **out, struct err *e)
 {
@@ -64,8 +70,8 @@ static int load_plugin(const struct device_plugin **out, struct err *e)
         return err_set(e, OL_EFORMAT, MODULE, "%.160s is no device plugin: it has no openlora_device_plugin", path);
     *out = get();
     if (strcmp((*out)->version, OPENLORA_VERSION) != 0)
-        return err_set(e, OL_EUNSUPPORTED, MODULE, "the CUDA plugin is of version %.20s, this program of %s: build both "
-                       "together", (*out)->version, OPENLORA_VERSION);
+        return err_set(e, OL_EUNSUPPORTED, MODULE, "the CUDA plugin is of version %.20s, this program of %s: build "
+                       "both together", (*out)->version, OPENLORA_VERSION);
     return 0;
 }
 
@@ -170,7 +176,8 @@ static int choose_gpu(struct device_list *l, long wanted, struct device_choice *
     }
     if (first_bad)
         return err_set(e, OL_EUNSUPPORTED, MODULE, "cuda:%d: %.200s", first_bad->index, first_bad->why_not);
-    return err_set(e, OL_ENOTFOUND, MODULE, "there is no cuda:%ld: the driver shows %d GPUs, counted from 0", wanted, l->n);
+    return err_set(e, OL_ENOTFOUND, MODULE, "there is no cuda:%ld: the driver shows %d GPUs, counted from 0",
+                   wanted, l->n);
 }
 
 /* The N of "cuda:N"; −1 for "cuda"; −2 for anything else. */

@@ -25,6 +25,8 @@ struct device_choice {
     char reason[ERR_MESSAGE_BYTES]; /* "auto" took the CPU: why no GPU; else empty */
 };
 
+bool device_plugin_there(void); /* whether there is a plugin to load; nothing is loaded */
+
 /* "auto" (the first usable GPU, else the CPU), "cpu", "cuda" (the first usable GPU), "cuda:N". NULL is "auto". */
 int device_choose(const char *spec, struct device_choice *out, struct err *e) __attribute__((warn_unused_result));
 

@@ -74,6 +74,17 @@ static int open_http(struct app *app, struct err *e)
     return http_server_open(&http, &app->http, e);
 }
 
+static int worker_named(const char *name, enum engine_worker *out, struct err *e)
+{
+    static const char *const names[] = {[WORKER_OFF] = "off", [WORKER_ON] = "on", [WORKER_AUTO] = "auto"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(name, names[i]) == 0) {
+            *out = (enum engine_worker)i;
+            return 0;
+        }
+    return err_set(e, OL_EINVAL, "config", "worker is '%.40s': on, off and auto are possible", name);
+}
+
 static int open_engine(struct app *app, struct err *e)
 {
     const struct config *c = app->config;
@@ -84,6 +95,7 @@ static int open_engine(struct app *app, struct err *e)
     struct engine_config engine = {
         .model_path = c->model,
         .device_name = c->device,
+        .step_timeout_ms = (int32_t)c->step_timeout_ms,
         .device = {.threads = (int)c->threads, .isa = c->isa},
         .pool_bytes = (size_t)c->pool_mb << 20,
         .max_context = (int32_t)c->max_context,
@@ -96,7 +108,9 @@ static int open_engine(struct app *app, struct err *e)
         .no_prefix_cache = !c->prefix_cache,
         .no_lora = !c->lora,
     };
-    rc = engine_open(&engine, &app->engine, e);
+    rc = worker_named(c->engine_worker, &engine.worker, e);
+    if (rc == 0)
+        rc = engine_open(&engine, &app->engine, e);
     app_adapter_roots_free(&roots);
     if (rc != 0)
         return rc;

@@ -34,7 +34,8 @@ struct config {
     /* [model] */
     char *model, *model_name;    /* model_name NULL: from the file's name */
     int64_t threads;
-    char *device, *isa;
+    char *device, *engine_worker, *isa;
+    int64_t step_timeout_ms;
     int64_t pool_mb, max_context, max_seqs, max_rows, max_queue;
     bool prefix_cache;
     /* [lora] */

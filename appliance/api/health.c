@@ -49,17 +49,19 @@ void health_ready(void *user, struct http_request *r)
     bool refusing;
     json_t *billing = billing_json(app, &refusing);
     const char *status = s.failed                      ? "failed"
+                         : s.restarting                ? "restarting"
                          : atomic_load(&app->draining) ? "draining"
                          : refusing                    ? "refusing"
                                                        : "ready";
     json_t *pages = json_pack("{si si si si}", "total", (int)s.pages_total, "kv", (int)s.pages_kv, "adapter",
                               (int)s.pages_adapter, "cached", (int)s.pages_cached);
     json_t *tree =
-        json_pack("{ss ss ss so si ss ss ss si si si si so so}", "status", status, "backend", s.device.backend, "isa",
+        json_pack("{ss ss ss so si ss ss ss si si si si si so so}", "status", status, "backend", s.device.backend, "isa",
                   s.device.isa, "device", device_json(&s), "threads", s.device.threads, "model", app->model_name,
                   "base_version", engine_version(app->engine), "numerics", app->numerics, "max_context",
                   (int)engine_max_context(app->engine), "adapters", adapter_store_count(engine_adapters(app->engine)),
-                  "running", (int)s.running, "waiting", (int)s.waiting, "pages", pages, "billing", billing);
+                  "running", (int)s.running, "waiting", (int)s.waiting, "restarts",
+                  (int)s.restarts, "pages", pages, "billing", billing);
     json_respond(r, strcmp(status, "ready") == 0 ? 200 : 503, tree);
 }
 

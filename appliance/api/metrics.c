@@ -102,6 +102,7 @@ static void engine_counters(struct page *p, const struct engine_stats *s)
             "Prompt tokens looked up in the prefix cache.");
     counter(p, "vllm:prefix_cache_hits_total", (double)s->prefix_hits, "Prompt tokens found there.");
     counter(p, "vllm:num_preemptions_total", (double)s->preemptions, "Sequences put back for want of pages.");
+    counter(p, "openlora:worker_restarts_total", (double)s->restarts, "Times a lost compute worker was replaced.");
     counter(p, "openlora:steps_total", (double)s->steps, "Engine steps.");
     counter(p, "openlora:lora_operations_total", (double)s->lora_ops,
             "LoRA operations enqueued; base-only steps add none.");

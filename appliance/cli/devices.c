@@ -86,7 +86,8 @@ static void print_plan(const struct memory_plan *p)
         const char *what;
         size_t bytes;
     } rows[] = {{"weights", p->weights_bytes}, {"activations, workspaces", p->work_bytes},
-                {"driver, modules, graphs", p->driver_bytes}, {"reserve", p->reserve_bytes}, {"page pool", p->pool_bytes}};
+                {"driver, modules, graphs", p->driver_bytes}, {"reserve", p->reserve_bytes},
+                {"page pool", p->pool_bytes}};
     size_t sum = 0;
     printf("\nmemory plan\n");
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

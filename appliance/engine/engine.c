@@ -25,6 +25,8 @@ int engine_config_resolve(struct engine_config *c, const struct model_config *m,
         rc = set_default(&c->max_rows, c->max_seqs < 512 ? 512 : c->max_seqs, c->max_seqs, MAX_ROWS, "max_rows", e);
     if (!rc)
         rc = set_default(&c->max_queue, 256, 0, MAX_QUEUE, "max_queue", e);
+    if (!rc)
+        rc = set_default(&c->step_timeout_ms, 30000, 1, 3600000, "step_timeout_ms", e);
     if (!c->adapter_host_bytes)
         c->adapter_host_bytes = (size_t)512 << 20;
     return rc;

@@ -22,8 +22,8 @@ struct engine_config { /* zero = the default in brackets */
     struct device_config device; /* .index is chosen by device_name */
     enum engine_worker worker;  /* [off]; programs that take another value serve worker_main */
     int32_t step_timeout_ms;    /* of a step of a worker: a longer one ends the worker [30,000] */
-    size_t pool_bytes;          /* pages for KV and adapters [CPU: the smaller of 1 GiB and a quarter of memory; GPU: what
-                                   is left when all else is there] */
+    size_t pool_bytes;          /* pages for KV and adapters [CPU: the smaller of 1 GiB and a quarter of memory; GPU:
+                                   what is left when all else is there] */
     int32_t max_context;        /* tokens per sequence [the smaller of 8,192 and the model's] */
     int32_t max_seqs;           /* sequences running together [64] */
     int32_t max_rows;           /* tokens per step; prompts are cut to fit [512] */
@@ -86,7 +86,8 @@ struct memory_plan { /* bytes of the device's memory, in the order in which they
 
 int engine_open(const struct engine_config *, struct engine **out, struct err *e) __attribute__((warn_unused_result));
 /* What opening would take: loads the model, tells, and lets go. */
-int engine_plan(const struct engine_config *, struct memory_plan *out, struct err *e) __attribute__((warn_unused_result));
+int engine_plan(const struct engine_config *, struct memory_plan *out, struct err *e)
+    __attribute__((warn_unused_result));
 /* As one line for people, up to `bytes` of it. device: its name. */
 void memory_plan_text(const struct memory_plan *, const char *device, char *out, size_t bytes);
 void engine_close(struct engine *); /* cancels what still runs, joins the thread */
@@ -125,8 +126,10 @@ struct engine_stats {
     uint64_t rejected; /* queue full */
     struct engine_histogram ttft_s, inter_token_s, e2e_s, queue_s, prefill_s, decode_s;
     struct engine_histogram prompt_len, output_len, step_rows; /* tokens, tokens, rows */
-    bool failed; /* device lost: every submit fails */
+    uint64_t restarts; /* of the worker, after it was lost */
+    bool restarting;   /* it is lost, and being started again */
+    bool failed;       /* device lost: every submit fails */
 };
-void engine_stats(struct engine *, struct engine_stats *out);
+void engine_stats(struct engine *, struct engine_stats *out); /* the device's texts live as long as the engine */
 
 #endif

@@ -1,5 +1,6 @@
 /* Inside the engine. engine_open.c sets it up, engine_submit.c is its door, engine_loop.c its thread,
- * engine_adapters.c keeps host images and pages of adapters in step, engine_stats.c counts.
+ * engine_adapters.c keeps host images and pages of adapters in step, engine_recover.c goes on after a backend was lost,
+ * engine_stats.c counts.
  *
  * Threads: `mutex` guards what clients and the engine's thread share. The live list is written by the engine's
  * thread alone, holding the mutex: it reads the list freely, others read it with the mutex held. No lock is held
@@ -13,7 +14,8 @@
 
 #include <pthread.h>
 
-/* What computes steps: the forward pass on a device, or a test's own. Called by the engine's thread only. */
+/* What computes steps: the forward pass on a device, here or in a worker process, or a test's own. Called by the
+ * engine's thread only. When run or upload fails, the backend is lost with all that its pages held. */
 struct engine_backend {
     void *ctx;
     struct step *(*step)(void *ctx); /* the step to fill, with the limits of engine_step_limits */
@@ -21,7 +23,18 @@ struct engine_backend {
     int (*upload)(void *ctx, int32_t page, const void *data, size_t bytes, struct err *e);
     uint64_t (*lora_ops)(void *ctx);
     void (*info)(void *ctx, struct device_info *out);
+    /* Both NULL: what is lost stays lost. check: whether it is still there, asked while there is nothing to compute.
+     * restart: 0 when it computes again, with nothing in its pages; OL_EBUSY: not yet, call again soon; else this
+     * attempt failed. */
+    int (*check)(void *ctx, struct err *e);
+    int (*restart)(void *ctx, struct err *e);
     void (*close)(void *ctx);
+};
+
+struct recovery { /* of a lost backend: see engine_recover.c */
+    int in_a_row;       /* losses and failed attempts without a quiet time between */
+    int failed_attempts; /* since the loss */
+    double works_since_s, next_s; /* when to look again */
 };
 
 struct engine {
@@ -41,13 +54,17 @@ struct engine {
     int32_t n_live;                           /* both, and those being submitted */
     uint64_t last_id, rejected;
     bool event;                               /* something happened since the engine's thread last looked */
-    bool cancel_pending, draining, closing, failed;
+    bool cancel_pending, draining, closing;
+    bool failed;                              /* lost for good */
+    bool restarting, refusing;                /* lost; and nobody is asked to wait for it any more */
+    struct err lost_why;
     struct engine_stats published;
 
     /* The engine's thread. */
     struct scheduler sched;
     struct step_result *results;              /* (max_seqs) */
     struct engine_stats stats;
+    struct recovery recovery;
     uint64_t adapter_events;                  /* of the store, as last looked at */
     pthread_t thread;
     bool thread_running;
@@ -65,6 +82,14 @@ int engine_start(const struct engine_config *, const struct engine_backend *, co
 
 void *engine_main(void *engine); /* the thread */
 void engine_end(struct engine *, struct sequence *, enum engine_end, const struct err *why);
+
+void engine_end_all(struct engine *, enum engine_end, const struct err *why); /* those that wait in the inbox, too */
+
+/* engine_recover.c, on the engine's thread */
+void engine_lose(struct engine *, const struct plan *failed, const struct err *why); /* failed: the step's, or NULL */
+void engine_recover(struct engine *);     /* while restarting: the next look at it */
+void engine_check(struct engine *);       /* while idle: notices a loss */
+double engine_next_look_s(struct engine *, double now_s); /* when to call one of them if nothing happens; 0: never */
 
 void step_fill(struct step *, const struct plan *);
 

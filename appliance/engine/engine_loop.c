@@ -2,7 +2,9 @@
 #include "engine/engine_internal.h"
 
 #include "base/clock.h"
-#include "base/log.h"
+
+#include <errno.h>
+#include <time.h>
 
 static void unlink_live(struct engine *e, struct sequence *q)
 {
@@ -53,18 +55,33 @@ static void end_cancelled(struct engine *e)
     }
 }
 
-static void end_all(struct engine *e, enum engine_end end, const struct err *why)
+void engine_end_all(struct engine *e, enum engine_end end, const struct err *why)
 {
+    pthread_mutex_lock(&e->mutex);
+    take_inbox(e);
+    pthread_mutex_unlock(&e->mutex);
     while (e->live)
         engine_end(e, e->live, end, why);
+}
+
+/* Waits for an event, or until until_s (0: for ever). The mutex is held. */
+static void wait_event(struct engine *e, double until_s)
+{
+    struct timespec until = {.tv_sec = (time_t)until_s, .tv_nsec = (long)((until_s - (double)(time_t)until_s) * 1e9)};
+    while (!e->event)
+        if (until_s == 0)
+            pthread_cond_wait(&e->wake, &e->mutex);
+        else if (pthread_cond_clockwait(&e->wake, &e->mutex, CLOCK_MONOTONIC, &until) == ETIMEDOUT)
+            return;
 }
 
 /* Waits for an event if there is nothing to compute, then applies what happened. False when closing. */
 static bool take_events(struct engine *e, bool idle)
 {
+    double look_s = idle ? engine_next_look_s(e, clock_mono_s()) : 0;
     pthread_mutex_lock(&e->mutex);
-    while (idle && !e->event)
-        pthread_cond_wait(&e->wake, &e->mutex);
+    if (idle)
+        wait_event(e, look_s);
     e->event = false;
     struct sequence *q = take_inbox(e);
     bool cancel = e->cancel_pending, closing = e->closing;
@@ -106,16 +123,6 @@ static void deliver(struct engine *e, const struct plan *p)
     }
 }
 
-static void fail(struct engine *e, const struct err *why)
-{
-    log_line(LOG_ERROR, "engine", "device lost, every request ends: %s", why->message);
-    pthread_mutex_lock(&e->mutex);
-    e->failed = true; /* from here nothing is added to the inbox */
-    take_inbox(e);
-    pthread_mutex_unlock(&e->mutex);
-    end_all(e, END_ERROR, why);
-}
-
 /* Plans and computes one step. False when there was nothing to do. */
 static bool run_step(struct engine *e)
 {
@@ -133,7 +140,7 @@ static bool run_step(struct engine *e)
         rc = e->backend.run(e->backend.ctx, e->results, &err);
     }
     if (rc) {
-        fail(e, &err);
+        engine_lose(e, p, &err);
         return false;
     }
     engine_observe_step(e, p, clock_mono_s() - start_s);
@@ -143,13 +150,28 @@ static bool run_step(struct engine *e)
     return true;
 }
 
+/* One round; false when there was nothing to compute. */
+static bool work(struct engine *e)
+{
+    if (e->failed) /* nothing to run, only to refuse */
+        return false;
+    if (e->restarting) {
+        engine_recover(e);
+        return !e->restarting;
+    }
+    if (run_step(e))
+        return true;
+    engine_check(e);
+    return false;
+}
+
 void *engine_main(void *engine)
 {
     struct engine *e = engine;
     bool idle = true;
     pthread_setname_np(pthread_self(), "ol-engine");
-    while (take_events(e, idle)) /* after a device loss there is nothing to run, only to refuse */
-        idle = e->failed || !run_step(e);
-    end_all(e, END_CANCELLED, NULL);
+    while (take_events(e, idle))
+        idle = !work(e);
+    engine_end_all(e, END_CANCELLED, NULL);
     return NULL;
 }

@@ -101,6 +101,7 @@ void engine_stats(struct engine *e, struct engine_stats *out)
     *out = e->published;
     out->rejected = e->rejected;
     out->failed = e->failed;
+    out->restarting = e->restarting;
     for (const struct sequence *q = e->inbox_head; q; q = q->next_live)
         out->waiting++;
     pthread_mutex_unlock(&e->mutex);

@@ -19,6 +19,9 @@ static int take_place(struct engine *e, enum service_tier tier, struct err *err)
     pthread_mutex_lock(&e->mutex);
     if (e->failed) {
         rc = err_set(err, OL_EDEVICE, "engine", "the compute device is lost; restart the server");
+    } else if (e->refusing) {
+        rc = err_set(err, OL_EDEVICE, "engine", "the engine is being restarted, try again later: %.160s",
+                     e->lost_why.message);
     } else if (e->draining || e->closing) {
         rc = err_set(err, OL_EBUSY, "engine", "the server is shutting down");
     } else if (e->n_live >= most) {

@@ -3,8 +3,8 @@
  *   weights, then activations and workspaces, then what the driver takes when every shape of step has been run once
  *   (modules, graphs), then the page pool; nothing is allocated after that.
  *
- * On a GPU whose pool has no given size, all but the pool is opened twice: first beside a pool of a few pages, to measure
- * what is left; then the pool gets that, less a reserve, and the forward pass is opened again on it. */
+ * On a GPU whose pool has no given size, all but the pool is opened twice: first beside a pool of a few pages, to
+ * measure what is left; then the pool gets that, less a reserve, and the forward pass is opened again on it. */
 #include "engine/model_backend.h"
 
 #include "engine/forward.h"
@@ -139,8 +139,8 @@ static int measure_pool(struct model_backend *b, const struct engine_config *c, 
     size_t left = info.free_bytes + (size_t)trial * b->page_bytes;
     plan->reserve_bytes = gpu_reserve_bytes(&info);
     if (left < plan->reserve_bytes + 2 * b->page_bytes)
-        return err_set(e, OL_ENOMEM, MODULE, "weights (%zu MB) and workspaces leave %zu MB of %s: too little for a page "
-                       "pool; lower max_rows or max_seqs, free its memory, or take a smaller model",
+        return err_set(e, OL_ENOMEM, MODULE, "weights (%zu MB) and workspaces leave %zu MB of %s: too little for a "
+                       "page pool; lower max_rows or max_seqs, free its memory, or take a smaller model",
                        plan->weights_bytes >> 20, left >> 20, info.name[0] ? info.name : info.backend);
     plan->pool_bytes = left - plan->reserve_bytes;
     return 0;

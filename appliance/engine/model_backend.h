@@ -7,8 +7,8 @@
 
 struct model_backend;
 
-/* file: borrowed during the call; its pages are dropped once packed. n_pages > 0: the pool has exactly so many pages (as
- * before a restart), else config.pool_bytes or the default says how many. *plan: where the memory went. */
+/* file: borrowed during the call; its pages are dropped once packed. n_pages > 0: the pool has exactly so many pages
+ * (as before a restart), else config.pool_bytes or the default says how many. *plan: where the memory went. */
 int model_backend_open(const struct engine_config *resolved, const struct device_choice *, struct model_file *file,
                        int32_t n_pages, struct model_backend **out, struct memory_plan *plan, struct err *e)
     __attribute__((warn_unused_result));

@@ -177,6 +177,25 @@ void scheduler_preempt(struct scheduler *s, struct sequence *q)
     s->preemptions++;
 }
 
+void scheduler_lose_pages(struct scheduler *s)
+{
+    struct plan *p = &s->plan;
+    struct sequence *q;
+    while (p->n_copies)
+        prefix_cache_release(&s->cache, p->copies[--p->n_copies].src_page);
+    while ((q = s->tail)) { /* last first, each to the front of its queue */
+        q->n_computed = 0;  /* so nothing is published */
+        stop_running(s, q);
+        tenants_requeue(&s->tenants, q);
+        start_waiting(s, q);
+    }
+    while (s->cache.n_idle)
+        prefix_cache_evict(&s->cache);
+    while (s->adapters.head)
+        residency_drop(&s->adapters, s->adapters.head);
+    CHECK(page_pool_free_count(&s->pool) == s->pool.n_pages);
+}
+
 void scheduler_commit(struct scheduler *s)
 {
     struct plan *p = &s->plan;

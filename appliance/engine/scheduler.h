@@ -19,7 +19,7 @@
  * sequence there makes way.
  *
  * Invariants: a sequence alone always fits (scheduler_max_total), so the oldest running one always advances; every
- * plan keeps the step's limits; between plan and commit nothing else is called. One thread. */
+ * plan keeps the step's limits; between plan and commit nothing but scheduler_lose_pages is called. One thread. */
 #ifndef OPENLORA_ENGINE_SCHEDULER_H
 #define OPENLORA_ENGINE_SCHEDULER_H
 
@@ -76,6 +76,10 @@ int32_t scheduler_max_total(const struct scheduler_config *, int32_t adapter_pag
 
 void scheduler_add(struct scheduler *, struct sequence *, double now_s); /* a new sequence waits */
 void scheduler_remove(struct scheduler *, struct sequence *);            /* ended or cancelled, in any state */
+
+/* The pages' memory is lost, also in the middle of a plan: whoever runs waits again, in the same order, to be computed
+ * from its tokens; cache and adapters are empty. */
+void scheduler_lose_pages(struct scheduler *);
 
 /* Valid until the next plan. n_items = 0: nothing can run before the next event. */
 const struct plan *scheduler_plan(struct scheduler *, double now_s);

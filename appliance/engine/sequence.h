@@ -61,6 +61,7 @@ struct sequence {
     /* Engine. */
     struct sequence *next_live, *prev_live; /* inbox, then the live list: see engine_internal.h */
     atomic_bool cancelled;
+    int losses;                             /* steps it was in when the backend was lost */
     struct usage usage;
     double submitted_s, scheduled_s, first_token_s, last_token_s; /* 0: not yet */
 };

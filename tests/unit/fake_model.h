@@ -30,6 +30,9 @@ struct fake_model {
     int32_t max_rows_seen;
     long step_ns;                              /* pretended compute time */
     atomic_int fail_after;                     /* > 0: steps until the device is lost */
+    bool can_restart;
+    atomic_int fail_restarts;                  /* attempts that will fail */
+    atomic_int busy;                           /* of an attempt: answers "not yet" so often */
 };
 
 static inline uint64_t fake_mix(uint64_t h, uint64_t v)
@@ -182,6 +185,24 @@ static inline int fake_run(void *ctx, struct step_result *results, struct err *e
     return 0;
 }
 
+/* What a restarted device remembers: nothing. */
+static inline int fake_restart(void *ctx, struct err *e)
+{
+    struct fake_model *m = ctx;
+    int busy = atomic_load(&m->busy), failing = atomic_load(&m->fail_restarts);
+    if (busy) {
+        atomic_store(&m->busy, busy - 1);
+        return err_set(e, OL_EBUSY, "fake", "loading");
+    }
+    if (failing) {
+        atomic_store(&m->fail_restarts, failing - 1);
+        return err_set(e, OL_EDEVICE, "fake", "the fake device was told not to start");
+    }
+    memset(m->kv, 0xa5, (size_t)m->n_pages * sizeof *m->kv);
+    memset(m->bytes, 0xa5, (size_t)m->n_pages * sizeof *m->bytes);
+    return 0;
+}
+
 static inline struct step *fake_step(void *ctx) { return ((struct fake_model *)ctx)->step; }
 static inline int fake_upload(void *ctx, int32_t page, const void *data, size_t bytes, struct err *e)
 {
@@ -261,7 +282,8 @@ static inline struct engine *fake_open(struct fake_model *m, struct engine_confi
     m->kv = calloc((size_t)n_pages, sizeof *m->kv);
     m->bytes = calloc((size_t)n_pages, sizeof *m->bytes);
     struct engine_backend b = {.ctx = m, .step = fake_step, .run = fake_run, .upload = fake_upload,
-                               .lora_ops = fake_lora_ops, .info = fake_info, .close = fake_close};
+                               .lora_ops = fake_lora_ops, .info = fake_info, .close = fake_close,
+                               .restart = m->can_restart ? fake_restart : NULL};
     struct adapter_reader reader = {.load = fake_read_adapter};
     struct memory_plan plan = {.n_pages = n_pages, .page_bytes = FAKE_PAGE_BYTES};
     int rc = engine_start(&c, &b, &fake_config, "fake-version", &plan, &reader, &e, &err);

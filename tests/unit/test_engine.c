@@ -212,6 +212,106 @@ START_TEST(device_loss_ends_everything)
 }
 END_TEST
 
+/* One that can be started again: a request that meets three losses ends, others go on as if nothing had been. */
+START_TEST(losses_are_survived)
+{
+    struct fake_model m = {.can_restart = true, .busy = 3, .step_ns = 100000};
+    struct engine_stats s;
+    struct engine *e = fake_open(&m, (struct engine_config){.max_seqs = 2}, 64);
+    struct client *c = client_new(20, 100), *waits = client_new(30, 50), *other = client_new(40, 10);
+    struct err err;
+    atomic_store(&m.fail_after, 5);
+    ck_assert_int_eq(client_submit(c, e, &err), 0);
+    ck_assert_int_eq(client_submit(waits, e, &err), 0);
+    client_wait(c);
+    client_wait(waits);
+    client_check(c);
+    client_check(waits);
+    ck_assert_int_eq(c->end, END_LENGTH);
+    ck_assert_int_eq(waits->end, END_LENGTH);
+    ck_assert_int_eq(c->usage.preemptions, 0);
+    run_one(other, e);
+    client_free(other);
+    client_free(waits);
+    engine_stats(e, &s);
+    ck_assert_uint_eq(s.restarts, 1);
+    ck_assert(!s.restarting && !s.failed);
+
+    client_free(c);
+    c = client_new(20, 100);
+    ck_assert_int_eq(client_submit(c, e, &err), 0);
+    for (int lost = 0; lost < 3; lost++) {
+        atomic_store(&m.fail_after, 2);
+        while (atomic_load(&m.fail_after))
+            usleep(100);
+    }
+    client_wait(c);
+    client_check(c); /* what it got was right, and counted */
+    ck_assert_int_eq(c->end, END_ERROR);
+    ck_assert_int_eq(c->why.code, OL_EDEVICE);
+    ck_assert_ptr_nonnull(strstr(c->why.message, "3 times"));
+    client_free(c);
+    close_all(e, &m);
+}
+END_TEST
+
+/* While it cannot be started again nobody is kept waiting, and cancelling works; then it serves as before. */
+START_TEST(restarts_that_fail)
+{
+    struct fake_model m = {.can_restart = true};
+    struct engine_stats s;
+    struct err err;
+    struct engine *e = fake_open(&m, (struct engine_config){.max_seqs = 2}, 64);
+    struct client *c[3];
+    atomic_store(&m.fail_restarts, 4);
+    atomic_store(&m.fail_after, 3);
+    for (int i = 0; i < 3; i++) {
+        c[i] = client_new(20, 100);
+        ck_assert_int_eq(client_submit(c[i], e, &err), 0);
+    }
+    while (engine_stats(e, &s), !s.restarting)
+        usleep(100);
+    engine_cancel(e, c[0]->id);
+    client_wait(c[0]);
+    ck_assert_int_eq(c[0]->end, END_CANCELLED);
+    ck_assert_int_gt(atomic_load(&m.fail_restarts), 0); /* at once */
+    for (int i = 1; i < 3; i++) {
+        client_wait(c[i]);
+        ck_assert_int_eq(c[i]->end, END_ERROR);
+        ck_assert_int_eq(c[i]->why.code, OL_EDEVICE);
+    }
+    struct client *refused = client_new(5, 5);
+    ck_assert_int_eq(client_submit(refused, e, &err), OL_EDEVICE);
+    ck_assert_ptr_nonnull(strstr(err.message, "told not to start"));
+    while (engine_stats(e, &s), s.restarting)
+        usleep(1000);
+    run_one(refused, e);
+    ck_assert_int_eq(refused->end, END_LENGTH);
+    client_free(refused);
+    for (int i = 0; i < 3; i++)
+        client_free(c[i]);
+    close_all(e, &m);
+}
+END_TEST
+
+START_TEST(close_while_lost)
+{
+    struct fake_model m = {.can_restart = true, .busy = 1 << 30};
+    struct err err;
+    struct engine *e = fake_open(&m, (struct engine_config){.max_seqs = 2}, 64);
+    struct client *c = client_new(20, 100);
+    atomic_store(&m.fail_after, 3);
+    ck_assert_int_eq(client_submit(c, e, &err), 0);
+    while (atomic_load(&m.fail_after))
+        usleep(100);
+    engine_close(e);
+    client_wait(c);
+    ck_assert_int_eq(c->end, END_CANCELLED);
+    client_free(c);
+    fake_model_free(&m);
+}
+END_TEST
+
 /* ---- Tests with adapters ---- */
 
 START_TEST(adapters_compete_for_pages)
@@ -326,6 +426,9 @@ int main(void)
     tcase_add_test(t, queue_is_bounded_and_drains);
     tcase_add_test(t, flex_fills_half_of_the_queue);
     tcase_add_test(t, device_loss_ends_everything);
+    tcase_add_test(t, losses_are_survived);
+    tcase_add_test(t, restarts_that_fail);
+    tcase_add_test(t, close_while_lost);
     tcase_add_test(t, adapters_compete_for_pages);
     tcase_add_test(t, bad_adapter_fails_its_requests_only);
     tcase_add_test(t, replace_and_unload_under_load);

@@ -58,10 +58,21 @@ static void *load_thread(void *arg)
     return NULL;
 }
 
-static void run_load(struct engine_config config, int32_t n_pages, int requests, bool expect_pressure)
+/* Loses the device now and then, with all that its pages hold. */
+static void lose_device(struct fake_model *m, int times)
+{
+    static const int after[] = {20, 70, 150, 90};
+    for (int i = 0; i < times; i++) {
+        atomic_store(&m->fail_after, after[i]);
+        while (atomic_load(&m->fail_after))
+            usleep(100);
+    }
+}
+
+static void run_load(struct engine_config config, int32_t n_pages, int requests, bool expect_pressure, int losses)
 {
     enum { THREADS = 12 };
-    struct fake_model m = {0};
+    struct fake_model m = {.can_restart = losses, .busy = losses};
     struct engine *e = open_with_adapters(&m, config, n_pages, 6, 2);
     struct load l[THREADS];
     pthread_t t[THREADS];
@@ -70,6 +81,7 @@ static void run_load(struct engine_config config, int32_t n_pages, int requests,
         l[i] = (struct load){.engine = e, .seed = (unsigned)(i * 97 + 5), .requests = requests};
         ck_assert_int_eq(pthread_create(&t[i], NULL, load_thread, &l[i]), 0);
     }
+    lose_device(&m, losses);
     for (int i = 0; i < THREADS; i++) {
         pthread_join(t[i], NULL);
         cancelled += l[i].cancelled;
@@ -85,18 +97,24 @@ static void run_load(struct engine_config config, int32_t n_pages, int requests,
     close_all(e, &m);
 }
 
-START_TEST(load_with_room) { run_load((struct engine_config){0}, 600, 60, false); }
+START_TEST(load_with_room) { run_load((struct engine_config){0}, 600, 60, false, 0); }
 END_TEST
 
 START_TEST(load_under_pressure)
 {
-    run_load((struct engine_config){.max_seqs = 8, .max_rows = 24}, 30, 60, true);
+    run_load((struct engine_config){.max_seqs = 8, .max_rows = 24}, 30, 60, true, 0);
+}
+END_TEST
+
+START_TEST(load_with_losses)
+{
+    run_load((struct engine_config){.max_seqs = 8, .max_rows = 24}, 30, 60, true, 4);
 }
 END_TEST
 
 START_TEST(load_without_cache)
 {
-    run_load((struct engine_config){.max_seqs = 8, .max_rows = 24, .no_prefix_cache = true}, 30, 20, false);
+    run_load((struct engine_config){.max_seqs = 8, .max_rows = 24, .no_prefix_cache = true}, 30, 20, false, 0);
 }
 END_TEST
 
@@ -186,6 +204,7 @@ int main(void)
     tcase_set_timeout(t, 60);
     tcase_add_test(t, load_with_room);
     tcase_add_test(t, load_under_pressure);
+    tcase_add_test(t, load_with_losses);
     tcase_add_test(t, load_without_cache);
     tcase_add_test(t, adapters_change_under_load);
     tcase_add_test(t, close_under_load);
