@@ -83,7 +83,7 @@ template <enum dtype T> DEVICE floats4 quant_at(const unsigned char *tile, int r
 }
 
 template <enum dtype T>
-KERNEL(EMBED_THREADS, 1) embed(struct step_view step, const unsigned char *w, size_t stride, int32_t cols, float *y, int64_t ldy)
+KERNEL(EMBED_THREADS, 1) k_embed(struct step_view step, const unsigned char *w, size_t stride, int32_t cols, float *y, int64_t ldy)
 {
     int row = (int)blockIdx.x;
     if (row >= step_rows(step))
@@ -105,8 +105,8 @@ KERNEL(EMBED_THREADS, 1) embed(struct step_view step, const unsigned char *w, si
 cudaError_t gpu_embed(const struct op_embed *op, const struct gpu_bucket *bucket, cudaStream_t stream)
 {
     static void (*const kernel[DTYPE_COUNT])(struct step_view, const unsigned char *, size_t, int32_t, float *, int64_t) = {
-        embed<DTYPE_F32>, embed<DTYPE_F16>, embed<DTYPE_BF16>, embed<DTYPE_Q4_0>, embed<DTYPE_Q4_1>,
-        embed<DTYPE_Q5_0>, embed<DTYPE_Q8_0>, embed<DTYPE_Q4_K>, embed<DTYPE_Q6_K>,
+        k_embed<DTYPE_F32>, k_embed<DTYPE_F16>, k_embed<DTYPE_BF16>, k_embed<DTYPE_Q4_0>, k_embed<DTYPE_Q4_1>,
+        k_embed<DTYPE_Q5_0>, k_embed<DTYPE_Q8_0>, k_embed<DTYPE_Q4_K>, k_embed<DTYPE_Q6_K>,
     };
     const struct weight *w = op->w;
     return LAUNCH(kernel[w->dtype], dim3((unsigned)bucket->rows), dim3(EMBED_THREADS), 0, stream, step_view_of(op->step, bucket),

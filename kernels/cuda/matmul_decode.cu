@@ -176,7 +176,7 @@ template <class S> DEVICE void store_tiles(const matmul_args &p, int rows, const
 }
 
 /* stage_rows: rows that a stage has room for, at least those of the step. */
-template <class S> KERNEL(MOST_WARPS * WARP, 1) matmul_decode(matmul_args p, int stage_rows)
+template <class S> KERNEL(MOST_WARPS * WARP, 1) k_matmul_decode(matmul_args p, int stage_rows)
 {
     SHARED(unsigned char, memory, 0);
     const int step = step_row_count(p.step, p.rows), rows = step < 1 ? 1 : step; /* read what is there in any case */
@@ -241,7 +241,7 @@ template <class S> static cudaError_t start(const matmul_args &p, int32_t rows, 
     int warps = grid < GRID_FULL ? MOST_WARPS : MOST_WARPS / 2; /* few blocks: each has more copies under way */
     while (warps > chunks || warps * warp_bytes > MOST_BYTES)
         warps--;
-    return LAUNCH(matmul_decode<S>, dim3(grid), dim3(warps * WARP), (size_t)(warps * warp_bytes), stream, p, rows);
+    return LAUNCH(k_matmul_decode<S>, dim3(grid), dim3(warps * WARP), (size_t)(warps * warp_bytes), stream, p, rows);
 }
 
 template <enum dtype T> static cudaError_t start_rows(const matmul_args &p, int32_t rows, cudaStream_t stream)
@@ -250,7 +250,7 @@ template <enum dtype T> static cudaError_t start_rows(const matmul_args &p, int3
         return start<decode<T, 1, 1, 8, 4>>(p, rows, stream);
     if (rows <= 8)
         return start<decode<T, 2, 1, 4, 4>>(p, rows, stream);
-    return start<decode<T, 2, 2, 4, 3>>(p, rows, stream);
+    return start<decode<T, T == DTYPE_Q6_K ? 1 : 2, 2, 4, 3>>(p, rows, stream); /* Q6_K: for want of registers */
 }
 
 cudaError_t gpu_matmul_decode(const struct op_matmul *op, const struct gpu_bucket *bucket, int32_t rows,

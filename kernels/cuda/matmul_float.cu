@@ -92,7 +92,7 @@ template <class S, bool WHOLE> DEVICE void fold_chunk(const unsigned char *weigh
     }
 }
 
-template <class S> KERNEL(MOST_WARPS * WARP, 2) matmul_float(matmul_args p)
+template <class S> KERNEL(MOST_WARPS * WARP, 2) k_matmul_float(matmul_args p)
 {
     SHARED(unsigned char, stages, 0);
     const int warps = (int)blockDim.x / WARP, row0 = (int)blockIdx.x * warps * S::RT;
@@ -136,7 +136,7 @@ template <class S> static cudaError_t start(const matmul_args &p, int32_t rows, 
     int warps = (rows + S::RT - 1) / S::RT;
     warps = warps < MOST_WARPS ? warps : MOST_WARPS;
     dim3 grid((unsigned)((rows + warps * S::RT - 1) / (warps * S::RT)), (unsigned)((p.n + WARP - 1) / WARP));
-    return LAUNCH(matmul_float<S>, grid, dim3((unsigned)(warps * WARP)), (size_t)STAGES * S::stage_bytes(warps), stream, p);
+    return LAUNCH(k_matmul_float<S>, grid, dim3((unsigned)(warps * WARP)), (size_t)STAGES * S::stage_bytes(warps), stream, p);
 }
 
 template <enum dtype T> static cudaError_t start_rows(const matmul_args &p, int32_t rows, cudaStream_t stream)

@@ -108,7 +108,7 @@ DEVICE void multiply_block(const unsigned char *stage, int block, int row0, cons
     }
 }
 
-template <class S> KERNEL(PREFILL_THREADS, 2) matmul_prefill(matmul_args p)
+template <class S> KERNEL(PREFILL_THREADS, 2) k_matmul_prefill(matmul_args p)
 {
     SHARED(unsigned char, stages, 0);
     const int rows = step_row_count(p.step, p.rows), row0 = (int)blockIdx.x * S::ROWS;
@@ -160,7 +160,7 @@ template <class S> static cudaError_t start(const matmul_args &p, int32_t rows, 
 {
     int tiles = (p.n + TILE_ROWS - 1) / TILE_ROWS;
     dim3 grid((unsigned)((rows + S::ROWS - 1) / S::ROWS), (unsigned)((tiles + S::TILES - 1) / S::TILES));
-    return LAUNCH(matmul_prefill<S>, grid, dim3(PREFILL_THREADS), (size_t)STAGES * S::STAGE_BYTES, stream, p);
+    return LAUNCH(k_matmul_prefill<S>, grid, dim3(PREFILL_THREADS), (size_t)STAGES * S::STAGE_BYTES, stream, p);
 }
 
 /* Large tiles fetch less; small ones keep more of the GPU busy when there are few. Q6_K, with two scales and two sums a
