@@ -104,10 +104,9 @@ def breaches(kernels, version, budgets):
     if now != version:
         yield f"the budgets hold for ptxas {version}, this is {now}: look at what changed, then --update"
     for name, architecture in kernels:
-        if name not in budgets:
-            yield f"{name} on sm_{architecture}: not in {TABLE.name}; --update adds it"
-        else:
+        if name in budgets:
             yield from breaches_of(kernels[name, architecture], budgets[name])
+    yield from (f"{name}: not in {TABLE.name}; --update adds it" for name in {n: 0 for n, _ in kernels} if name not in budgets)
     for name, budget in budgets.items():
         for architecture in budget.limits:
             if (name, architecture) not in kernels:

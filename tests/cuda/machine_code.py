@@ -1,7 +1,9 @@
 """What is in a library of CUDA kernels, read by NVIDIA's cuobjdump and nvdisasm: per kernel and architecture the
 resources that ptxas gave it and its instructions."""
+import os
 import re
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 RESERVED_SHARED = 1024  # of each block, for the system; from sm_90 on part of the figure of a kernel that uses any
@@ -101,11 +103,11 @@ def read_threads(library):
     return threads
 
 
-def read_instructions(library):
+def read_instructions(library, architecture):
     """{(symbol, architecture): opcodes}"""
     opcode = re.compile(r"\s*/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][\w.]*)")
     found = {}
-    for architecture, lines in sections(run("cuobjdump", "-sass", str(library))):
+    for _, lines in sections(run("cuobjdump", "-sass", "-arch", f"sm_{architecture}", str(library))):
         code = None
         for line in lines:
             if head := re.match(r"\s*Function : (\S+)", line):
@@ -119,7 +121,11 @@ def read_file(path, instructions):
     resources = list(read_resources(path))
     names = demangle(sorted({r[0] for r in resources}))
     threads = read_threads(path)
-    code = read_instructions(path) if instructions else {}
+    code = {}
+    if instructions:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for found in pool.map(lambda a: read_instructions(path, a), sorted({r[1] for r in resources})):
+                code.update(found)
     for symbol, architecture, registers, stack, shared in resources:
         of = symbol, architecture
         yield Kernel(names[symbol], architecture, registers, stack, shared, threads.get(of, 0), code.get(of, []))

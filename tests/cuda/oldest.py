@@ -6,14 +6,15 @@ knows device code alone, so host functions of a .cu file count as device functio
 the two calls of the runtime that dialect.cuh's launch() makes are declared here: that a kernel is launched is what makes
 the compiler keep it. The C files go through gcc with the headers of 12.4."""
 import ctypes
+import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-ARCHITECTURES = (80, 86, 89, 90)
+ARCHITECTURES = (80, 90)
 BEFORE = """\
-#define __typeof decltype
 #include <cuda_runtime_api.h>
 extern "C" cudaError_t launched(const void *kernel);
 inline cudaError_t cudaFuncSetAttribute(const void *, cudaFuncAttribute, int) { return cudaSuccess; }
@@ -24,11 +25,19 @@ template <class... P, class... A> cudaError_t cudaLaunchKernelEx(const cudaLaunc
 """
 
 
-def system_includes():
-    """Where gcc looks for C headers; those of C++ are beyond this compiler."""
-    done = subprocess.run(["gcc", "-E", "-x", "c", "-v", "/dev/null"], capture_output=True, text=True, check=True)
-    listed = done.stderr.split("#include <...> search starts here:")[1].split("End of search list")[0]
-    return listed.split()
+# The compiler declares memcpy and the like by itself, in its own way; the system's headers contradict it.
+SYSTEM_HEADERS = {
+    "stdint.h": "".join(f"typedef {c} int{n}_t; typedef unsigned {c} uint{n}_t;\n" for n, c in
+                        ((8, "char"), (16, "short"), (32, "int"), (64, "long"))).replace("typedef char", "typedef signed char")
+                + "typedef unsigned long uintptr_t; typedef long intptr_t;\n",
+    "math.h": "#define INFINITY __int_as_float(0x7f800000)\n", "limits.h": "#define INT_MAX 2147483647\n",
+    "float.h": "#define FLT_MAX 3.402823466e+38F\n#define FLT_MIN 1.175494351e-38F\n",
+    "stddef.h": "", "stdbool.h": "", "stdarg.h": "", "string.h": "", "stdio.h": "", "stdlib.h": "",
+}
+
+
+def strings(texts):
+    return (ctypes.c_char_p * len(texts))(*(t.encode() for t in texts))
 
 
 class Compiler:
@@ -40,13 +49,12 @@ class Compiler:
     def compile(self, source, architecture):
         """What the compiler says, when it refuses or warns."""
         text = BEFORE + f'#include "{source.relative_to(ROOT)}"\n'
-        options = [f"--gpu-architecture=sm_{architecture}", "--std=c++17", "--fmad=false", "-default-device", "-rdc=true",
-                   "-D__x86_64__", "-D__LP64__", "-D_GNU_SOURCE", "-diag-suppress=20044"]  # of math.h's signgam
-        options += [f"-I{p}" for p in self.includes + system_includes()]
+        options = [f"--gpu-architecture=sm_{architecture}", "--std=c++17", "--fmad=false", "-default-device",
+                   "-rdc=true", *(f"-I{p}" for p in self.includes)]
         program, size = ctypes.c_void_p(), ctypes.c_size_t()
-        as_bytes = [o.encode() for o in options]
-        self.library.nvrtcCreateProgram(ctypes.byref(program), text.encode(), source.name.encode(), 0, None, None)
-        rc = self.library.nvrtcCompileProgram(program, len(options), (ctypes.c_char_p * len(options))(*as_bytes))
+        self.library.nvrtcCreateProgram(ctypes.byref(program), text.encode(), source.name.encode(), len(SYSTEM_HEADERS),
+                                        strings(SYSTEM_HEADERS.values()), strings(SYSTEM_HEADERS))
+        rc = self.library.nvrtcCompileProgram(program, len(options), strings(options))
         self.library.nvrtcGetProgramLogSize(program, ctypes.byref(size))
         log = ctypes.create_string_buffer(size.value)
         self.library.nvrtcGetProgramLog(program, log)
@@ -65,8 +73,9 @@ class Compiler:
 
 def main():
     compiler = Compiler(Path(sys.argv[1]))
-    kernels = sorted((ROOT / "kernels/cuda").glob("*.cu"))
-    said = [(f"{s.name} for sm_{a}", compiler.compile(s, a)) for s in kernels for a in ARCHITECTURES]
+    work = [(s, a) for s in sorted((ROOT / "kernels/cuda").glob("*.cu")) for a in ARCHITECTURES]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        said = list(zip((f"{s.name} for sm_{a}" for s, a in work), pool.map(lambda w: compiler.compile(*w), work)))
     said += [(s.name, compiler.check_c(s)) for s in sorted((ROOT / "kernels/cuda").glob("*.c"))]
     faults = [(what, text) for what, text in said if text]
     for what, text in faults:

@@ -108,7 +108,7 @@ def test_budget_holds(build, budget_table):
     ("128       0", "256       0", "launch bounds of 128 threads, the table says 256"),
     ("/1024/0", "/1023/0", "1024 bytes of static shared memory, the budget is 1023"),
     ("# ptxas ", "# ptxas 9.9.9 ", "the budgets hold for ptxas 9.9.9"),
-    ("plain ", "plane ", "plain on sm_80: not in budgets.txt"),
+    ("plain ", "plane ", "plain: not in budgets.txt"),
     ("plain ", "plane ", "plane: in budgets.txt, but not built for sm_90"),
     ("128       0", "128  101376", "tensor<4,true>: 102400 bytes of shared memory"),
 ])
@@ -135,7 +135,7 @@ def test_a_spill_is_found(build, budget_table, tmp_path):
     spilling = build("--fmad=false", "-DSPILLS")
     assert machine_code.read_kernels([spilling])["spilling", 80].stack > 0
     status, said = check("budgets", spilling, budget_table)
-    assert status == 1 and "spilling on sm_80: not in" in said
+    assert status == 1 and "spilling: not in" in said
     check("budgets", spilling, budget_table, "--update")
     budget_table.write_text("\n".join(  # someone lets it have its registers, but no stack
         line if not line.startswith("spilling") else line.rsplit("/", 1)[0] + "/0"
@@ -151,7 +151,7 @@ def test_a_spill_is_found(build, budget_table, tmp_path):
 @pytest.mark.parametrize("table, message", [
     ("tensor<*> must IMMA.16832.S8.S8 LDG.128 LDSM\nplain must FADD", "tensor<4,true> on sm_90: no LDSM"),
     ("tensor<*> must IMMA\nplain must FADD\nplain never FMUL", "plain on sm_80: 1 × FMUL, which must not be in it"),
-    ("tensor<*> must IMMA", "plain on sm_80: no line `must`"),
+    ("tensor<*> must IMMA", "plain: no line `must`"),
     ("tensor<*> must IMMA\nplain must FADD\ngone must LDG", "gone: in sass.txt, but there is no such kernel"),
     ("tensor<*> sm_90 must WGMMA\n* must IMMA\nplain must FADD", "tensor<4,true> on sm_90: no WGMMA"),
     ("tensor<*> must", "KERNEL [sm_N,…] must|never|may INSTRUCTION… is wanted"),
