@@ -45,8 +45,10 @@ static void check(void *to, const void *from, int size, int bytes, place at)
     if (global_offset >= memory.bytes || global_offset % (size_t)size ||
         global_offset % GRANULE + (size_t)bytes > memory.valid[global_offset / GRANULE])
         bad_global(from, (size_t)size, "cp.async", at);
-    if (order_checked)
+    if (watching & WATCH_ORDER)
         order_read(global_offset, from, at);
+    if (watching & WATCH_TRAFFIC)
+        count_access(size == 16 ? COUNT_COPY : COUNT_COPY_L1, (uintptr_t)from, (unsigned)bytes, at);
 }
 
 unsigned char *copy_issue(void *to, const void *from, int size, int bytes, place at)

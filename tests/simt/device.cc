@@ -1,4 +1,5 @@
 /* The emulated GPUs: what they say of themselves. */
+#include "tests/simt/count.h"
 #include "tests/simt/memory.h"
 #include "tests/simt/runtime.h"
 
@@ -82,6 +83,7 @@ static void init()
         at += length + (at[length] == ',');
     }
     memory_init();
+    traffic_init();
 }
 
 int gpu_count()

@@ -88,7 +88,6 @@ vector_clock order_of_host();
 void order_ranges(const work *w);              /* of a copy or set, when it is carried out */
 uint32_t order_oldest_unfinished();
 void order_finished(uint32_t number);
-extern bool order_checked;                     /* OPENLORA_SIMT_ORDER=0 turns it off */
 
 /* graph.cc: appends to the graph that `s` is captured into; a wait may bring `s` into it first. */
 cudaError_t capture(CUstream_st *s, work &&w);

@@ -1,5 +1,6 @@
 /* A kernel from its launch to its end: the order of its blocks, and what each of them needs. */
 #include "tests/simt/launch.h"
+#include "tests/simt/count.h"
 #include "tests/simt/memory.h"
 #include "tests/simt/scheduler.h"
 
@@ -119,7 +120,11 @@ static block *next_block(kernel *k)
 void run_kernel(kernel *k)
 {
     shuffle_blocks(k);
+    if (watching & WATCH_TRAFFIC)
+        count_begin(k);
     run_blocks(k, next_block);
+    if (watching & WATCH_TRAFFIC)
+        count_end(k);
     acquire(&k->end);
 }
 

@@ -7,6 +7,7 @@
 #ifndef SIMT_MEMORY_H
 #define SIMT_MEMORY_H
 
+#include "tests/simt/count.h"
 #include "tests/simt/order.h"
 
 namespace simt {
@@ -65,8 +66,9 @@ SIMT_INLINE void order_read(size_t offset, const void *p, place at) { order_read
 SIMT_INLINE void order_write(size_t offset, const void *p, place at) { order_write_inline(offset, p, at); }
 #endif
 
-/* READ, WRITE: by one kernel at a time. SHARED_USE: by several, in an order that flags and counts make. */
-enum access { READ, WRITE, SHARED_USE };
+/* READ, STREAM (once, past L1), WRITE: by one kernel at a time. SHARED_USE: by several, in an order that flags and counts
+ * make. */
+enum access { READ, STREAM, WRITE, SHARED_USE };
 
 /* What a kernel reads or writes, checked: inside one allocation, aligned to its size, and in order. */
 template <class T> SIMT_INLINE T *global(const T *p, access how, const char *what, place at)
@@ -78,8 +80,14 @@ template <class T> SIMT_INLINE T *global(const T *p, access how, const char *wha
         bad_global(p, sizeof(T), what, at);
     if (how == SHARED_USE)
         __atomic_store_n(&memory.stamps[offset / STAMP_BYTES].wrote, current->block->launch->number, __ATOMIC_RELAXED);
-    else if (order_checked)
-        how == READ ? order_read(offset, p, at) : order_write(offset, p, at);
+    else if (watching & WATCH_ORDER)
+        how == WRITE ? order_write(offset, p, at) : order_read(offset, p, at);
+    if (__builtin_expect(watching & WATCH_TRAFFIC, 0))
+        count_access(how == READ     ? COUNT_LOAD
+                     : how == STREAM ? COUNT_STREAM
+                     : how == WRITE  ? COUNT_STORE
+                                     : COUNT_ATOMIC,
+                     (uintptr_t)p, sizeof(T), at);
     return (T *)((uintptr_t)p + (uintptr_t)memory.real);
 }
 
@@ -92,7 +100,8 @@ SIMT_INLINE const uint32_t *flag(const uint32_t *p, place at)
     return (const uint32_t *)((uintptr_t)p + (uintptr_t)memory.real);
 }
 
-template <class T> SIMT_INLINE T *shared(const T *p, const char *what, place at)
+/* `how`: what to count it as; COUNT_LDMATRIX is counted elsewhere. */
+template <class T> SIMT_INLINE T *shared(const T *p, counted how, const char *what, place at)
 {
     static_assert(sizeof(T) <= 16 && (sizeof(T) & (sizeof(T) - 1)) == 0, "1, 2, 4, 8 or 16 bytes");
     const struct block *b = current->block;
@@ -103,6 +112,8 @@ template <class T> SIMT_INLINE T *shared(const T *p, const char *what, place at)
     for (size_t i = 0; i < sizeof(T); i += 4)
         if (__builtin_expect(b->in_flight[(offset + i) / 4], 0))
             bad_shared(p, sizeof(T), what, at);
+    if (__builtin_expect(watching & WATCH_TRAFFIC, 0) && how != COUNT_LDMATRIX)
+        count_access(how, offset, sizeof(T), at);
     return (T *)(b->shared + offset);
 }
 

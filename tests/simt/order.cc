@@ -2,6 +2,7 @@
  * which all come before it, so that most accesses need one comparison. Each 16 bytes of memory remember the operation
  * that wrote them last and one that read them since. */
 #include "tests/simt/order.h"
+#include "tests/simt/count.h"
 #include "tests/simt/engine.h"
 #include "tests/simt/memory.h"
 
@@ -30,12 +31,12 @@ static std::vector<edge> flags;
 
 enum { REMEMBERED = 1 << 16 };
 
-static bool wanted()
+static unsigned wanted()
 {
     const char *given = getenv("OPENLORA_SIMT_ORDER");
-    return !given || strcmp(given, "0") != 0;
+    return !given || strcmp(given, "0") != 0 ? (unsigned)WATCH_ORDER : 0;
 }
-bool order_checked = wanted();
+unsigned watching = wanted();
 
 void join(vector_clock *into, const vector_clock &other)
 {
@@ -187,7 +188,7 @@ static void range(const void *p, size_t bytes, const kernel *k, bool writes)
 
 void order_ranges(const work *w)
 {
-    if (!order_checked)
+    if (!(watching & WATCH_ORDER))
         return;
     if (w->kind == WORK_COPY && w->staged.empty())
         range(w->from, w->bytes, &w->launch, false);

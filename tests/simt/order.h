@@ -12,8 +12,6 @@ struct stamp { /* numbers of operations; 0: none yet */
     uint32_t wrote, read;
 };
 
-extern bool order_checked;
-
 void order_conflict_read(const void *p, stamp *s, const kernel *k, place at);
 void order_conflict_write(const void *p, stamp *s, const kernel *k, place at);
 void order_flag_seen(const void *flag); /* what the raiser of the flag did before comes before this kernel's rest */

@@ -6,6 +6,7 @@
  *
  * Blocks run one after the other until one spins in wait_flag; those it waits for then join it, and after them other
  * operations that are ready. */
+#include "tests/simt/count.h"
 #include "tests/simt/machine.h"
 #include "tests/simt/scheduler.h"
 
@@ -83,6 +84,10 @@ void converge(warp_op op, place at)
     w->posted |= self->bit;
     if (w->posted == w->exists) {
         resolve(w, op, phase);
+        if (watching & WATCH_TRAFFIC) {
+            count_op(op);
+            count_flush(w);
+        }
         w->posted = 0;
         w->ready = w->exists;
         if (random_bits() % 8 == 0)
@@ -103,6 +108,8 @@ void converge(warp_op op, place at)
 static void open_barrier(block *b, barrier *bar)
 {
     for (int i = 0; i < b->warps; i++) {
+        if (watching & WATCH_TRAFFIC && bar->waiting[i])
+            count_flush(&b->warp_of[i]);
         b->warp_of[i].ready |= bar->waiting[i];
         bar->waiting[i] = 0;
     }
@@ -139,6 +146,8 @@ static bool arrive(lane *self, int id, int threads, place at)
     bar->expected = threads ? threads : self->block->live;
     release(&self->block->tokens[id][bar->phase]);
     progress++;
+    if (watching & WATCH_TRAFFIC)
+        count_barrier();
     if (++bar->arrived > bar->expected)
         violation(at, "barrier %d of %d threads: more than that arrived", id, threads);
     if (bar->arrived < bar->expected)
@@ -194,6 +203,8 @@ static void finish(lane *self)
     w->done |= self->bit;
     w->ready &= ~self->bit;
     b->live--;
+    if (watching & WATCH_TRAFFIC && w->done == w->exists)
+        count_flush(w);
     progress++;
     if (all->arrived && all->arrived == b->live && !all->stated)
         open_barrier(b, all);
@@ -245,6 +256,8 @@ static void start_block(block *b, kernel *k, uint64_t order)
     b->warps = (b->threads + LANES - 1) / LANES;
     memset(b->barriers, 0, sizeof b->barriers);
     block_memory(b);
+    if (watching & WATCH_TRAFFIC)
+        count_block(b);
     release(&k->start); /* its lanes come after what was just done for them, and not after other blocks' */
     for (int i = 0; i < b->warps; i++)
         start_warp(b, i);

@@ -27,10 +27,10 @@
 
 template <class T> SIMT_INLINE T ld(const T *p, SIMT_AT) { return *simt::global(p, simt::READ, "load", SIMT_HERE); }
 template <class T> SIMT_INLINE T ldg(const T *p, SIMT_AT) { return *simt::global(p, simt::READ, "load", SIMT_HERE); }
-template <class T> SIMT_INLINE T ldg_stream(const T *p, SIMT_AT) { return *simt::global(p, simt::READ, "load", SIMT_HERE); }
+template <class T> SIMT_INLINE T ldg_stream(const T *p, SIMT_AT) { return *simt::global(p, simt::STREAM, "load", SIMT_HERE); }
 template <class T> SIMT_INLINE void st(T *p, T v, SIMT_AT) { *simt::global(p, simt::WRITE, "store", SIMT_HERE) = v; }
-template <class T> SIMT_INLINE T lds(const T *p, SIMT_AT) { return *simt::shared(p, "load", SIMT_HERE); }
-template <class T> SIMT_INLINE void sts(T *p, T v, SIMT_AT) { *simt::shared(p, "store", SIMT_HERE) = v; }
+template <class T> SIMT_INLINE T lds(const T *p, SIMT_AT) { return *simt::shared(p, simt::COUNT_SHARED_LOAD, "load", SIMT_HERE); }
+template <class T> SIMT_INLINE void sts(T *p, T v, SIMT_AT) { *simt::shared(p, simt::COUNT_SHARED_STORE, "store", SIMT_HERE) = v; }
 
 SIMT_INLINE uint32_t atomic_add(uint32_t *p, uint32_t v, SIMT_AT)
 {
@@ -49,11 +49,11 @@ SIMT_INLINE void wait_flag(const uint32_t *p, uint32_t value, SIMT_AT)
 }
 SIMT_INLINE uint32_t shared_atomic_add(uint32_t *p, uint32_t v, SIMT_AT)
 {
-    return __atomic_fetch_add(simt::shared(p, "atomic add", SIMT_HERE), v, __ATOMIC_RELAXED);
+    return __atomic_fetch_add(simt::shared(p, simt::COUNT_SHARED_STORE, "atomic add", SIMT_HERE), v, __ATOMIC_RELAXED);
 }
 SIMT_INLINE uint32_t shared_atomic_max(uint32_t *p, uint32_t v, SIMT_AT)
 {
-    uint32_t *to = simt::shared(p, "atomic max", SIMT_HERE), old = __atomic_load_n(to, __ATOMIC_RELAXED);
+    uint32_t *to = simt::shared(p, simt::COUNT_SHARED_STORE, "atomic max", SIMT_HERE), old = __atomic_load_n(to, __ATOMIC_RELAXED);
     while (old < v && !__atomic_compare_exchange_n(to, &old, v, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
         ;
     return old;
@@ -131,12 +131,15 @@ SIMT_INLINE void simt_ldmatrix(uint32_t *r, int n, const void *row, bool transpo
     if (simt_lane() < 8 * n && ((uintptr_t)row & 15))
         simt::bad_shared(row, 16, "ldmatrix", at);
     simt::gather_addresses(row, of, from, 2 * n, at);
+    if (__builtin_expect(simt::watching & simt::WATCH_TRAFFIC, 0) && simt_lane() < 8 * n)
+        simt::count_access(simt::COUNT_LDMATRIX, shared_address(row), 16, at);
     for (int i = 0; i < n; i++) {
         const uint16_t *first = (const uint16_t *)of[2 * i], *second = (const uint16_t *)of[2 * i + 1];
         if (transposed)
-            r[i] = *simt::shared(first + g, "ldmatrix", at) | (uint32_t)*simt::shared(second + g, "ldmatrix", at) << 16;
+            r[i] = *simt::shared(first + g, simt::COUNT_LDMATRIX, "ldmatrix", at) |
+                   (uint32_t)*simt::shared(second + g, simt::COUNT_LDMATRIX, "ldmatrix", at) << 16;
         else
-            r[i] = *simt::shared((const uint32_t *)of[2 * i] + t, "ldmatrix", at);
+            r[i] = *simt::shared((const uint32_t *)of[2 * i] + t, simt::COUNT_LDMATRIX, "ldmatrix", at);
     }
 }
 SIMT_INLINE void ldmatrix_x4(uint32_t r[4], const void *row, SIMT_AT) { simt_ldmatrix(r, 4, row, false, SIMT_HERE); }
