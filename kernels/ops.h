@@ -53,6 +53,8 @@
 #include <stdint.h>
 
 #define NUMERICS_ID "ol-int8x32-2" /* changes whenever the contract above changes */
+/* The same, but for rows of sequences with several rows in a step: their attention is F16 products with float32 sums. */
+#define NUMERICS_ID_FAST NUMERICS_ID "+f16-attention-1"
 
 enum { ATTENTION_SPLIT = 256, MAX_HEAD_DIM = 256, MAX_DEVICE_THREADS = 256 };
 
@@ -68,6 +70,7 @@ struct device_config {
     int index;         /* which GPU, as its driver counts; 0 on the CPU */
     int threads;       /* CPU: compute threads, the waiting one included; 0 = one per core this process may use */
     const char *isa;   /* CPU: NULL or "auto", else "ref", "avx2", "avx512" (see device_info.isa) */
+    bool fast;         /* CUDA: attention over prompts on tensor cores, by NUMERICS_ID_FAST */
     bool protect;      /* CPU, debugging: device memory is unreadable outside of wait, upload, download */
 };
 

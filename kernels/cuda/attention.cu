@@ -1,7 +1,7 @@
 /* attention: which kernels a step needs, by its bucket alone.
  *
  *   every step           attention_decode    rows of sequences with one row
- *   seq_rows > 1         attention_prefill   rows of the others
+ *   seq_rows > 1         attention_prefill   rows of the others; attention_tensor instead, if the device is to be fast
  *   ragged int8 blocks   attention_rows_q8   where a kv head's outputs do not end at a multiple of 32 columns, blocks of
  *                                            32 belong to two kernels' blocks, so whole rows are quantized afterwards
  *
@@ -53,11 +53,13 @@ cudaError_t gpu_attention(const struct op_attention *op, const struct gpu_bucket
     a.group = kv->n_heads / kv->n_kv_heads;
 
     bool prefill = bucket->seq_rows > 1;
-    bool ragged = attention_is_ragged(a, DECODE_QUERIES) || (prefill && attention_is_ragged(a, PREFILL_QUERIES));
+    int queries = bucket->tensor_attention ? TENSOR_QUERIES : PREFILL_QUERIES;
+    bool ragged = attention_is_ragged(a, DECODE_QUERIES) || (prefill && attention_is_ragged(a, queries));
     a.q8 = ragged ? nullptr : GPU_POINTER(void, op->out.q8);
     cudaError_t rc = attention_decode_start(a, bucket, stream);
     if (rc == cudaSuccess && prefill)
-        rc = attention_prefill_start(a, bucket, stream);
+        rc = bucket->tensor_attention ? attention_tensor_start(a, bucket, stream)
+                                      : attention_prefill_start(a, bucket, stream);
     if (rc != cudaSuccess || !ragged || !op->out.q8)
         return rc;
     a.q8 = GPU_POINTER(void, op->out.q8);

@@ -61,10 +61,11 @@ static inline bool attention_is_ragged(struct attention_args a, int most)
     return a.heads * a.head_dim % 32 || a.group * a.head_dim % 32;
 }
 
-enum { DECODE_QUERIES = 8, PREFILL_QUERIES = 32 }; /* query vectors of one block at most */
+enum { DECODE_QUERIES = 8, PREFILL_QUERIES = 32, TENSOR_QUERIES = 64 }; /* query vectors of one block at most */
 
 cudaError_t attention_decode_start(struct attention_args a, const struct gpu_bucket *bucket, cudaStream_t stream);
 cudaError_t attention_prefill_start(struct attention_args a, const struct gpu_bucket *bucket, cudaStream_t stream);
+cudaError_t attention_tensor_start(struct attention_args a, const struct gpu_bucket *bucket, cudaStream_t stream);
 
 /* What a block computes. */
 template <int QUERIES_, int GROUPS_, int THREADS_, int DIMS_, int STAGES_> struct attention_tile {

@@ -67,6 +67,7 @@ static int gpu_open(const struct device_config *config, struct device **out, str
     struct device *d = calloc(1, sizeof *d);
     if (!d)
         return err_set(e, OL_ENOMEM, "cuda", "no memory for the device");
+    d->tensor_attention = config->fast;
     int rc = open_device(d, config->index, e);
     if (rc) {
         free(d);
@@ -80,7 +81,8 @@ static void gpu_close(struct device *d) { free(d); }
 
 static void gpu_info(struct device *d, struct device_info *out)
 {
-    *out = (struct device_info){.backend = "cuda", .isa = d->isa, .index = d->index, .threads = 1, .numerics = NUMERICS_ID,
+    *out = (struct device_info){.backend = "cuda", .isa = d->isa, .index = d->index, .threads = 1,
+                                .numerics = d->tensor_attention ? NUMERICS_ID_FAST : NUMERICS_ID,
                                 .memory_bytes = d->memory_bytes, .memory_bytes_s = d->memory_bytes_s,
                                 .allocated_bytes = d->allocated_bytes,
                                 .graphs = d->graphs, .replays = d->replays};

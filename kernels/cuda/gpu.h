@@ -25,6 +25,7 @@ struct gpu_bucket {
     int32_t segments; /* of one adapter; 0: the step has none, else as seqs */
     int32_t seq_rows; /* most rows of one sequence: 1 in a decode step, else as rows */
     int32_t splits;   /* most ATTENTION_SPLITs of context that a sequence has: 1, 4, 16, … */
+    bool tensor_attention; /* of the device */
     struct step_layout layout;
 };
 
@@ -54,6 +55,7 @@ struct device {
     size_t memory_bytes, allocated_bytes;
     uint64_t memory_bytes_s; /* by the data sheet */
     char name[64], isa[16];
+    bool tensor_attention; /* prompts on tensor cores: device_config.fast */
     int graphs;          /* held */
     uint64_t replays;    /* steps that were started from a graph */
     bool lost;           /* a fault is for ever: every later call fails */

@@ -99,6 +99,7 @@ void gpu_enqueue_begin(struct stream *s, const struct step *host, bool keep)
     s->n = 0;
     s->problem = NULL;
     fill_bucket(&s->bucket, host);
+    s->bucket.tensor_attention = s->device->tensor_attention;
 }
 
 static void enqueue(struct stream *s, enum gpu_command kind, const void *op, size_t op_bytes, const char *problem)

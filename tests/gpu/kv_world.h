@@ -34,10 +34,11 @@ static inline void kv_upload(struct kv_world *w)
     pair_fill(&w->p, w->pool, w->pages, (size_t)w->n_pages * w->kv.page_bytes);
 }
 
-static inline void kv_open(struct kv_world *w, int heads, int kv_heads, int head_dim, struct step_limits limits)
+/* fast: the GPU by numerics of its own (device_config). */
+static inline void kv_open(struct kv_world *w, int heads, int kv_heads, int head_dim, struct step_limits limits, bool fast)
 {
     memset(w, 0, sizeof *w);
-    pair_open(&w->p);
+    pair_open_config(&w->p, &(struct device_config){.fast = fast});
     w->kv = (struct kv_shape){WORLD_LAYERS, heads, kv_heads, head_dim, 0};
     w->kv.page_bytes = WORLD_LAYERS * kv_layer_bytes(&w->kv) + 64;
     w->cols = heads * head_dim;

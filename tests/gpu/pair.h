@@ -102,19 +102,22 @@ static inline void pair_read(struct pair *p, int device, void *to, struct both f
     ck_assert_msg(!p->ops[device]->download(p->device[device], to, from.at[device], bytes, &e), "%s", e.message);
 }
 
-static inline void pair_open(struct pair *p)
+/* The GPU by a configuration of its own. */
+static inline void pair_open_config(struct pair *p, const struct device_config *gpu)
 {
     struct err e;
     memset(p, 0, sizeof *p);
     p->ops[CPU] = device_cpu();
     p->ops[GPU] = pair_plugin();
-    const struct device_config config[2] = {{.threads = 1, .isa = "ref"}, {.index = 0}};
+    const struct device_config config[2] = {{.threads = 1, .isa = "ref"}, *gpu};
     for (int d = 0; d < 2; d++) {
         ck_assert_msg(!p->ops[d]->open(&config[d], &p->device[d], &e), "%s", e.message);
         ck_assert_msg(!p->ops[d]->stream_open(p->device[d], &p->stream[d], &e), "%s", e.message);
     }
     p->step = pair_alloc(p, PAIR_MAX_STEP_BYTES);
 }
+
+static inline void pair_open(struct pair *p) { pair_open_config(p, &(struct device_config){.index = 0}); }
 
 /* Begins a step on one device and copies it there whole; `step` stays as it is until pair_finish. */
 static inline void pair_begin(struct pair *p, int d, const struct step *step)

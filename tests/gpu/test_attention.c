@@ -33,7 +33,7 @@ static void attend(struct kv_world *w, float scale)
 static void open_world(struct kv_world *w, int shape)
 {
     const struct step_limits limits = {.max_rows = MAX_ROWS, .max_seqs = MAX_SEQS, .max_logits = 1, .max_pages = MAX_PAGES};
-    kv_open(w, shapes[shape].heads, shapes[shape].kv_heads, shapes[shape].head_dim, limits);
+    kv_open(w, shapes[shape].heads, shapes[shape].kv_heads, shapes[shape].head_dim, limits, false);
 }
 
 /* All sequences in one step, and again in another order, with other pages. */

@@ -58,7 +58,7 @@ START_TEST(equals_the_cpu)
 {
     const struct step_limits limits = {.max_rows = MAX_ROWS, .max_seqs = N_SEQS, .max_logits = 1, .max_pages = MAX_PAGES};
     struct kv_world w;
-    kv_open(&w, shapes[_i].heads, shapes[_i].kv_heads, shapes[_i].head_dim, limits);
+    kv_open(&w, shapes[_i].heads, shapes[_i].kv_heads, shapes[_i].head_dim, limits, false);
     struct tables t = make_tables(&w);
     for (int step = 0; step < 2; step++) {
         kv_begin_step(&w);
@@ -77,7 +77,7 @@ START_TEST(rounds_to_half)
                                    0x1.006p0f, -0.0f, INFINITY, 0x1.ffcp-15f};
     const struct step_limits limits = {.max_rows = MAX_ROWS, .max_seqs = N_SEQS, .max_logits = 1, .max_pages = MAX_PAGES};
     struct kv_world w;
-    kv_open(&w, 2, 2, 32, limits);
+    kv_open(&w, 2, 2, 32, limits, false);
     struct tables t = make_tables(&w);
     kv_begin_step(&w);
     kv_add_sequence(&w, 0, 3);
