@@ -256,8 +256,8 @@ struct device_ops {
 
     /* A step starts: `host` is what the copies will bring to the device. Its counts choose the sizes of launches
      * (rounded up to a bucket, kernels/bucket.h), never results; kernels read the counts they work with from the
-     * device's own copy. keep: steps of this bucket with these operations will come again: the device may prepare
-     * for them, and may allocate to do so. */
+     * device's own copy. keep: nothing is run. Steps of this bucket with these operations will
+     * come: the device prepares for them, and may allocate to do so. Only where keeps_steps says so. */
     void (*begin)(struct stream *, const struct step *host, bool keep);
     void (*copy_in)(struct stream *, dptr dst, const void *src, size_t bytes);  /* src is read until wait returns */
     void (*copy_out)(struct stream *, void *dst, dptr src, size_t bytes);       /* dst is written until wait returns */

@@ -283,26 +283,21 @@ int forward_run(struct forward *f, struct step_result *results, float *logits, s
     return finish(f, e);
 }
 
-/* One decode step as large as the bucket: the host's copy has the counts, the device's has none, so that everything is
- * launched and nothing computed. */
-static int warm_bucket(struct forward *f, int32_t rows, int32_t splits, bool adapters, const struct step *empty,
-                       struct err *e)
+/* The operations of a decode step as large as the bucket. */
+static int warm_bucket(struct forward *f, int32_t rows, int32_t splits, bool adapters, struct err *e)
 {
-    const struct device_ops *ops = f->m->ops;
     struct step *s = forward_step(f);
     s->n_rows = s->n_seqs = s->n_logits = rows;
     s->n_segments = adapters;
     for (int32_t i = 0; i < rows; i++)
         step_seqs(s)[i] = (struct step_seq){.row0 = i, .n_rows = 1, .pos0 = splits * ATTENTION_SPLIT - 1};
-    ops->begin(f->stream, s, true);
-    ops->copy_in(f->stream, f->d_step, empty, sizeof *empty);
+    f->m->ops->begin(f->stream, s, true);
     enqueue_step(f);
     return finish(f, e);
 }
 
 int forward_warm(struct forward *f, int32_t max_rows, int32_t max_context, struct err *e)
 {
-    const struct step empty = {.limits = f->step->limits};
     int32_t most = f->step->limits.max_logits, last_rows = bucket_rows(max_rows, most);
     int32_t last_splits = bucket_splits((max_context + ATTENTION_SPLIT - 1) / ATTENTION_SPLIT);
     uint64_t lora_ops = f->lora_ops;
@@ -311,7 +306,7 @@ int forward_warm(struct forward *f, int32_t max_rows, int32_t max_context, struc
     for (int32_t rows = 1; rows; rows = rows < last_rows ? bucket_rows(rows + 1, last_rows) : 0)
         for (int32_t splits = 1; splits <= last_splits; splits *= 4)
             for (int adapters = 0; adapters < 2; adapters++) {
-                int rc = warm_bucket(f, rows, splits, adapters, &empty, e);
+                int rc = warm_bucket(f, rows, splits, adapters, e);
                 if (rc < 0)
                     return rc;
             }

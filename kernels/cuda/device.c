@@ -1,4 +1,4 @@
-/* The CUDA device: opening, memory, and the table of operations. */
+/* The CUDA device: opening, what is known of it, and the table of operations. */
 #include "kernels/cuda/gpu.h"
 
 #include <stdio.h>
@@ -61,6 +61,15 @@ static int open_device(struct device *d, int index, struct err *e)
     return gpu_use(d, e);
 }
 
+static void gpu_close(struct device *d)
+{
+    if (!d)
+        return;
+    gpu_forget_memory(d);
+    pthread_mutex_destroy(&d->mutex);
+    free(d);
+}
+
 static int gpu_open(const struct device_config *config, struct device **out, struct err *e)
 {
     *out = NULL;
@@ -68,96 +77,27 @@ static int gpu_open(const struct device_config *config, struct device **out, str
     if (!d)
         return err_set(e, OL_ENOMEM, "cuda", "no memory for the device");
     d->tensor_attention = config->fast;
+    pthread_mutex_init(&d->mutex, NULL);
     int rc = open_device(d, config->index, e);
     if (rc) {
-        free(d);
+        gpu_close(d);
         return rc;
     }
     *out = d;
     return 0;
 }
 
-static void gpu_close(struct device *d) { free(d); }
-
 static void gpu_info(struct device *d, struct device_info *out)
 {
+    size_t free_bytes = 0, all_bytes = 0;
+    if (!gpu_use(d, NULL))
+        cudaMemGetInfo(&free_bytes, &all_bytes);
     *out = (struct device_info){.backend = "cuda", .isa = d->isa, .index = d->index, .threads = 1,
                                 .numerics = d->tensor_attention ? NUMERICS_ID_FAST : NUMERICS_ID,
                                 .memory_bytes = d->memory_bytes, .memory_bytes_s = d->memory_bytes_s,
-                                .allocated_bytes = d->allocated_bytes,
+                                .free_bytes = free_bytes, .allocated_bytes = d->allocated_bytes,
                                 .graphs = d->graphs, .replays = d->replays};
     memcpy(out->name, d->name, sizeof out->name);
-}
-
-int gpu_alloc(struct device *d, size_t bytes, dptr *out, struct err *e)
-{
-    void *p = NULL;
-    char doing[64];
-    *out = 0;
-    int rc = gpu_use(d, e);
-    if (rc)
-        return rc;
-    snprintf(doing, sizeof doing, "reserving %zu bytes", bytes);
-    cudaError_t failed = cudaMalloc(&p, bytes ? bytes : 1);
-    if (failed == cudaSuccess)
-        failed = cudaMemset(p, 0, bytes ? bytes : 1);
-    if (failed == cudaSuccess)
-        failed = cudaDeviceSynchronize(); /* a memset need not wait for itself */
-    if (failed != cudaSuccess) {
-        cudaFree(p);
-        return gpu_error(d, failed, doing, e);
-    }
-    d->allocated_bytes += bytes;
-    *out = (dptr)(uintptr_t)p;
-    return 0;
-}
-
-void gpu_free(struct device *d, dptr p)
-{
-    if (p && !gpu_use(d, NULL))
-        cudaFree(GPU_POINTER(void, p));
-}
-
-static int gpu_host_alloc(struct device *d, size_t bytes, void **out, struct err *e)
-{
-    int rc = gpu_use(d, e);
-    if (rc)
-        return rc;
-    cudaError_t failed = cudaMallocHost(out, bytes ? bytes : 1);
-    if (failed != cudaSuccess)
-        return gpu_error(d, failed, "pinning host memory", e);
-    memset(*out, 0, bytes);
-    return 0;
-}
-
-static void gpu_host_free(struct device *d, void *p)
-{
-    if (p && !gpu_use(d, NULL))
-        cudaFreeHost(p);
-}
-
-int gpu_upload(struct device *d, dptr dst, const void *src, size_t bytes, struct err *e)
-{
-    if (bytes && (!dst || !src))
-        return err_set(e, OL_EINVAL, "cuda", "copy of %zu bytes: source or destination is null", bytes);
-    int rc = gpu_use(d, e);
-    if (rc)
-        return rc;
-    cudaError_t failed = cudaMemcpy(GPU_POINTER(void, dst), src, bytes, cudaMemcpyHostToDevice);
-    if (failed == cudaSuccess)
-        failed = cudaStreamSynchronize(NULL); /* from pageable memory a copy may return before its bytes have arrived */
-    return failed == cudaSuccess ? 0 : gpu_error(d, failed, "copying to the GPU", e);
-}
-
-static int gpu_download(struct device *d, void *dst, dptr src, size_t bytes, struct err *e)
-{
-    if (bytes && (!dst || !src))
-        return err_set(e, OL_EINVAL, "cuda", "copy of %zu bytes: source or destination is null", bytes);
-    int rc = gpu_use(d, e);
-    if (rc)
-        return rc;
-    cudaError_t failed = cudaMemcpy(dst, GPU_POINTER(const void, src), bytes, cudaMemcpyDeviceToHost);
-    return failed == cudaSuccess ? 0 : gpu_error(d, failed, "copying from the GPU", e);
 }
 
 static size_t attention_workspace(struct device *d, const struct kv_shape *kv, const struct step_limits *limits)

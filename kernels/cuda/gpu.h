@@ -12,6 +12,7 @@
 #include "kernels/ops.h"
 
 #include <cuda_runtime_api.h>
+#include <pthread.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -58,6 +59,8 @@ struct device {
     bool tensor_attention; /* prompts on tensor cores: device_config.fast */
     int graphs;          /* held */
     uint64_t replays;    /* steps that were started from a graph */
+    pthread_mutex_t mutex; /* of the list and its sum */
+    struct allocation *allocations;
     bool lost;           /* a fault is for ever: every later call fails */
     char why_lost[160];
 };
@@ -68,8 +71,14 @@ const struct device_ops *device_cuda(void);
 int gpu_use(struct device *d, struct err *e);
 /* Turns a failed call into an error; a fault of the device marks it lost. `doing`: "copying 12 bytes to the GPU". */
 int gpu_error(struct device *d, cudaError_t rc, const char *doing, struct err *e);
+
+/* memory.c: the memory half of device_ops. */
 int gpu_alloc(struct device *d, size_t bytes, dptr *out, struct err *e);
 void gpu_free(struct device *d, dptr p);
+void gpu_forget_memory(struct device *d); /* when the device is closed: what was not freed goes with the process */
+int gpu_host_alloc(struct device *d, size_t bytes, void **out, struct err *e);
+void gpu_host_free(struct device *d, void *p);
+int gpu_download(struct device *d, void *dst, dptr src, size_t bytes, struct err *e);
 int gpu_upload(struct device *d, dptr dst, const void *src, size_t bytes, struct err *e);
 
 /* pack.c */

@@ -1,9 +1,9 @@
 /* CUDA graphs: the operations of a step that comes again, recorded once and started by one call.
  *
- * A step that begins with `keep` is recorded; its commands are its key. A later step whose commands and bucket are the
- * same is replayed: pointers and grids are in the graph, everything else is read from device memory. Nothing is ever
- * recorded without `keep`, since recording allocates. The shrink half of LoRA is a branch of the graph, because the
- * side stream joins the recording by its event. */
+ * A step that begins with `keep` is recorded instead of run; its commands are the recording's key. A later step whose
+ * commands and bucket are the same is replayed: pointers and grids are in the graph, everything else is read from
+ * device memory. Nothing else is ever recorded, since recording allocates. The shrink half of LoRA is a branch of the
+ * graph, because the side stream joins the recording by its event. */
 #include "kernels/cuda/stream.h"
 
 #include <stdlib.h>
@@ -40,10 +40,10 @@ static cudaError_t record(struct stream *s, int first, int n, int *failed, cudaG
     return rc;
 }
 
-/* Keeps a recording of the commands. Without room for one more it is not kept: such steps are started one by one. */
-static cudaError_t keep(struct stream *s, int first, int n, int *failed)
+/* Without room for one more it is not kept: such steps are started operation by operation. */
+cudaError_t gpu_keep(struct stream *s, int first, int n, int *failed)
 {
-    if (s->n_graphs == MAX_GRAPHS)
+    if (s->n_graphs == MAX_GRAPHS || find(s, first, n))
         return cudaSuccess;
     struct graph *g = &s->graphs[s->n_graphs];
     g->commands = malloc((size_t)n * sizeof *g->commands);
@@ -53,6 +53,8 @@ static cudaError_t keep(struct stream *s, int first, int n, int *failed)
     g->n = n;
     g->bucket = s->bucket;
     cudaError_t rc = record(s, first, n, failed, &g->exec);
+    if (rc == cudaSuccess)
+        rc = cudaGraphUpload(g->exec, s->main); /* else the first launch does it, and pays for it */
     if (rc != cudaSuccess) {
         free(g->commands);
         return rc;
@@ -65,12 +67,6 @@ static cudaError_t keep(struct stream *s, int first, int n, int *failed)
 cudaError_t gpu_replay(struct stream *s, int first, int n, int *failed)
 {
     const struct graph *g = find(s, first, n);
-    if (!g && s->keep) {
-        cudaError_t rc = keep(s, first, n, failed);
-        if (rc != cudaSuccess)
-            return rc;
-        g = find(s, first, n);
-    }
     if (!g)
         return gpu_run(s, first, n, failed);
     s->device->replays++;

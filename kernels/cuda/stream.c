@@ -188,7 +188,7 @@ static cudaError_t start(struct stream *s, int *failed)
         }
         while (i + n < s->n && !is_copy(&s->commands[i + n]))
             n++;
-        rc = gpu_replay(s, i, n, failed);
+        rc = s->keep ? gpu_keep(s, i, n, failed) : gpu_replay(s, i, n, failed);
     }
     return rc == cudaSuccess ? cudaEventRecord(s->done, s->main) : rc;
 }

@@ -62,7 +62,8 @@ struct stream {
 /* run.c: starts commands first .. first + n − 1, none of them a copy, in order. *failed: the command that could not be
  * started. */
 cudaError_t gpu_run(struct stream *s, int first, int n, int *failed);
-/* graph.c: the same, from a graph when these commands were kept; keeps them when the step says so. */
+/* graph.c: records the commands for later; starts them, from a recording if there is one. */
+cudaError_t gpu_keep(struct stream *s, int first, int n, int *failed);
 cudaError_t gpu_replay(struct stream *s, int first, int n, int *failed);
 void gpu_forget(struct stream *s); /* drops all graphs */
 const char *gpu_command_name(enum gpu_command kind);
