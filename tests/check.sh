@@ -4,7 +4,7 @@
 #   check TITLE COMMAND…          one check; exit status 77 means skipped
 #   check_beside TITLE COMMAND…   the same, while up to JOBS of them run beside each other
 #   check_join                    until all of those have ended; `check` and the suite's end do it, too
-#   check_ctest TITLE FOLDER      every ctest case of a build folder
+#   check_ctest TITLE FOLDER LABEL   every ctest case of a build folder with a label (a regular expression)
 #
 # Output goes to build/test-logs/SUITE/TITLE.log and is shown when the check fails. Results are told in the order in which
 # the checks were started. Checks that run beside each other share nothing: each has its own ports and folders.
@@ -113,10 +113,10 @@ check() {
 }
 
 check_ctest() {
-    local title=$1 folder=$2 log status=0 line
+    local title=$1 folder=$2 label=$3 log status=0 line
     check_join
     log=build/test-logs/$SUITE/ctest-$title.log
-    ctest --test-dir "$folder" --output-on-failure -j "$(nproc)" --no-tests=error >"$log" 2>&1 </dev/null || status=$?
+    ctest --test-dir "$folder" -L "$label" --output-on-failure -j "$(nproc)" --no-tests=error >"$log" 2>&1 </dev/null || status=$?
     [ "$status" -eq 0 ] || grep -v ' Passed ' "$log" | tail -n 100
     while read -r line; do
         [[ $line =~ Test\ +#[0-9]+:\ ([^ ]+)\ [.*]*\ *(.*[^ ])\ +([0-9.]+)\ sec ]] || continue

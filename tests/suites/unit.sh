@@ -2,6 +2,6 @@
 # needs: release asan tsan
 # The Check programs of tests/unit, in every build.
 
-check_ctest release build
-check_ctest asan build/asan
-check_ctest tsan build/tsan
+check_ctest release build unit
+check_ctest asan build/asan unit
+check_ctest tsan build/tsan unit
