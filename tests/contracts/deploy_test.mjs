@@ -25,7 +25,7 @@ async function startAnvil() {
         rpcUrls: { default: { http: [`http://127.0.0.1:${port}`] } } });
     const reader = viem.createPublicClient({ chain, transport, pollingInterval: 20 });
     for (let tries = 0; ; tries++) {
-        try { await reader.getChainId(); break; } catch (error) { if (tries > 200) throw error; }
+        try { await reader.getChainId(); break; } catch (error) { if (tries > 2400) throw error; }
         await new Promise((done) => setTimeout(done, 50));
     }
     const wallet = viem.createWalletClient({ chain, transport, account: accounts.mnemonicToAccount(MNEMONIC) });

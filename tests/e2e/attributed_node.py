@@ -2,10 +2,10 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from billed_node import BilledNode, bearer
+from waiting import PATIENCE_S, until
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "golden"))
 from datanet_export import Contribution, write  # noqa: E402
@@ -60,11 +60,8 @@ class AttributedNode(BilledNode):
 
     def explained(self, key, receipt):
         """Once its gradients are known."""
-        deadline = time.monotonic() + 60 * self.patience
-        while True:
+        def look():
             status, body = self.attribution(key, receipt, "?evidence=true")
             assert status == 200
-            if body.get("gradients") != "waiting":
-                return body
-            assert time.monotonic() < deadline, self.log()
-            time.sleep(0.1)
+            return body
+        return until(look, lambda body: body.get("gradients") != "waiting", seconds=PATIENCE_S * self.patience, every=0.1)

@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -21,8 +20,7 @@ from eth_account.messages import encode_defunct, encode_typed_data
 from eth_utils import keccak
 
 from node import Node
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fault"))
+from waiting import until
 
 ZERO = "0x" + "00" * 32
 OWNER = "0x" + "d4" * 20
@@ -163,10 +161,7 @@ class BilledNode(Node):
         finally:
             os.environ.clear()
             os.environ.update(before)
-        deadline = time.monotonic() + 20 * self.patience
-        while self.get("/v1/prices")[0] != 200:
-            assert time.monotonic() < deadline, self.log()
-            time.sleep(0.02)
+        until(lambda: self.get("/v1/prices"), lambda answer: answer[0] == 200, every=0.02, show=self.log)
         return self
 
     def restart(self, **environment):

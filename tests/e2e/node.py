@@ -11,9 +11,12 @@ import json
 import re
 import signal
 import subprocess
+import sys
 import tempfile
-import time
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fault"))
+from waiting import PATIENCE_S, until  # noqa: E402
 
 SANITIZER_REPORT = re.compile(r"ERROR: \w*Sanitizer|WARNING: ThreadSanitizer|runtime error:|CHECK failed")
 
@@ -49,27 +52,23 @@ class Node:
             self.process = subprocess.Popen(self.command(), stdout=log, stderr=subprocess.STDOUT,
                                             stdin=subprocess.DEVNULL)
         try:
-            self._await_ready(60 * self.patience)
-        except Exception:
+            until(self._is_ready, seconds=PATIENCE_S * self.patience, every=0.02, show=self.log)
+        except BaseException:
             self.kill()
             raise
         return self
 
-    def _await_ready(self, seconds):
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if self.process.poll() is not None:
-                raise RuntimeError(f"openlorad ended with {self.process.returncode}:\n{self.log()}")
-            port_file = self.folder / "port"
-            if port_file.exists() and port_file.read_text().strip():
-                self.port = int(port_file.read_text())
-                try:
-                    if self.get("/readyz")[0] == 200:
-                        return
-                except OSError:
-                    pass
-            time.sleep(0.02)
-        raise RuntimeError(f"openlorad was not ready after {seconds:.0f} s:\n{self.log()}")
+    def _is_ready(self):
+        if self.process.poll() is not None:
+            raise RuntimeError(f"openlorad ended with {self.process.returncode}:\n{self.log()}")
+        port_file = self.folder / "port"
+        if not port_file.exists() or not port_file.read_text().endswith("\n"):
+            return False
+        self.port = int(port_file.read_text())
+        try:
+            return self.get("/readyz")[0] == 200
+        except OSError:
+            return False
 
     def terminate(self):
         """SIGTERM, once: a second one would end the node without draining."""
@@ -83,7 +82,7 @@ class Node:
             return
         self.terminate()
         try:
-            code = self.process.wait(60 * self.patience)
+            code = self.process.wait(PATIENCE_S * self.patience)
         except subprocess.TimeoutExpired:
             log = self.log()
             self.kill()
@@ -156,13 +155,3 @@ class Node:
     def model_id(self):
         models = self.json("GET", "/v1/models")[1]["data"]
         return next(m["id"] for m in models if not m.get("parent"))
-
-
-def wait_until(condition, seconds, every=0.005):
-    """Seconds it took for the condition to hold, or None."""
-    begin = time.monotonic()
-    while time.monotonic() - begin < seconds:
-        if condition():
-            return time.monotonic() - begin
-        time.sleep(every)
-    return None

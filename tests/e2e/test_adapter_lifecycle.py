@@ -1,11 +1,10 @@
 """Adapters come, change and go while requests run: vLLM's routes and ours."""
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from node import wait_until
+from waiting import until
 from streaming import Stream, complete
 
 
@@ -89,7 +88,8 @@ def test_replace_under_load(loadable, adapters, uncached):
         asking = [pool.submit(keep_asking) for _ in range(4)]
         for name in ("verse", "pirate") * 5:
             assert load(node, "voice", adapters[name], load_inplace=True)[0] == 200
-            time.sleep(0.1 * node.patience)
+            asked = len(answers)
+            until(lambda: len(answers), lambda n: n > asked + 2)
         done.set()
         for future in asking:
             future.result()
@@ -130,7 +130,7 @@ def test_resource_tells_the_state(loadable, adapters):
     assert node.json("DELETE", "/v1/adapters/pirate")[0] == 200
     assert node.json("GET", "/v1/adapters/pirate")[0] == 404
     assert node.json("DELETE", "/v1/adapters/pirate")[0] == 404
-    assert wait_until(lambda: node.metrics()["openlora:pages_adapter"] == 0, 5 * node.patience) is not None
+    until(lambda: node.metrics()["openlora:pages_adapter"], lambda n: n == 0)
 
 
 def test_replace_changes_the_hash(loadable, adapters):
@@ -172,4 +172,4 @@ def test_forced_delete_ends_running_requests(loadable, adapters):
     assert node.json("DELETE", "/v1/adapters/pirate?force=true")[0] == 200
     rest = list(pieces)
     assert len(rest) < 1400 and stream.reason != "length"
-    assert wait_until(lambda: node.metrics()["openlora:pages_adapter"] == 0, 5 * node.patience) is not None
+    until(lambda: node.metrics()["openlora:pages_adapter"], lambda n: n == 0)

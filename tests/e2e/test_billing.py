@@ -17,7 +17,7 @@ from eth_account import Account
 from eth_utils import keccak
 
 from billed_node import TIERS, BilledNode, bearer, decode, fee_of
-from node import wait_until
+from waiting import PATIENCE_S, until
 from streaming import Stream
 
 PROMPT = {"prompt": "Once upon a time", "max_tokens": 12, "temperature": 0}
@@ -35,7 +35,7 @@ def make_billed(build, model, adapters, patience):
 
 @pytest.fixture(scope="module")
 def node(make_billed):
-    with make_billed() as running:
+    with make_billed("--timeout-s", 600) as running:  # who reads slowly is not cut off while a busy machine generates
         yield running
 
 
@@ -169,8 +169,7 @@ def test_tiers_under_load(make_billed):
         threads = [threading.Thread(target=ask, args=("flex", 300)) for _ in range(6)]
         for thread in threads:
             thread.start()
-        assert wait_until(lambda: (node.metrics()["vllm:num_requests_running"], node.metrics()["vllm:num_requests_waiting"])
-                          == (2, 4), 20 * node.patience) is not None
+        until(lambda: [node.metrics()[f"vllm:num_requests_{state}"] for state in ("running", "waiting")], lambda n: n == [2, 4])
         for tier, n in (("default", 4), ("priority", 2)):
             later = [threading.Thread(target=ask, args=(tier, 100)) for _ in range(n)]
             threads += later
@@ -304,7 +303,7 @@ def half_close(node, body, events, key):
 def test_cancelled_stream_is_billed_for_what_was_delivered(node, acme):
     receipt, texts = half_close(node, {**PROMPT, "max_tokens": 2000, "stream": True, "ignore_eos": True}, 5, acme)
     assert 5 <= len(texts) < 1500
-    assert wait_until(lambda: any(p["receipt_id"] == receipt for p in node.proofs()), 10 * node.patience) is not None
+    until(lambda: [p["receipt_id"] for p in node.proofs()], lambda ids: receipt in ids)
     proof = proof_of(node, receipt)
     assert proof["status"] == STATUS["cancelled"]
     # A token may wait for the rest of its character, so one event may carry several.
@@ -322,7 +321,7 @@ def test_client_that_leaves_before_the_answer_pays_nothing(node, acme):
                            bearer(acme))
         time.sleep(0.1)
         connection.close()
-    assert wait_until(lambda: not node.reservations(), 20 * node.patience) is not None
+    until(node.reservations, lambda rows: not rows)
     assert len(node.proofs()) == before
     assert node.metrics()["openlora:receipts_total"] > 0
 
@@ -340,9 +339,9 @@ def test_slow_reader_pays_only_what_it_took(node, acme):
         head = raw.recv(2000).decode(errors="replace")
         receipt = head.split("OpenLoRA-Receipt: ")[1][:66]
         done = lambda: node.metrics()["vllm:generation_tokens_total"] >= all_made
-        assert wait_until(done, 120 * node.patience, every=0.1) is not None
+        until(done, seconds=500, every=0.1)
         assert not any(p["receipt_id"] == receipt for p in node.proofs())  # the last chunk waits, and so does the bill
-    assert wait_until(lambda: any(p["receipt_id"] == receipt for p in node.proofs()), 20 * node.patience) is not None
+    until(lambda: [p["receipt_id"] for p in node.proofs()], lambda ids: receipt in ids)
     proof = proof_of(node, receipt)
     assert proof["status"] == STATUS["cancelled"] and 10 < proof["output_tokens"] < 3900
 
@@ -355,7 +354,7 @@ def test_chainlited_away_is_a_clear_refusal(make_billed):
         status, _, answer = post(node, PROMPT, bearer(key))
         assert status == 503 and answer["error"]["code"] == "billing_unavailable"
         node.chain.start()
-        assert wait_until(lambda: post(node, PROMPT, bearer(key))[0] == 200, 20 * node.patience) is not None
+        until(lambda: post(node, PROMPT, bearer(key)), lambda answer: answer[0] == 200)
 
 
 def test_chainlited_restarts_under_an_answer(make_billed):
@@ -370,7 +369,7 @@ def test_chainlited_restarts_under_an_answer(make_billed):
         list(pieces)
         assert not stream.error and stream.reason == "length"
         assert [p["output_tokens"] for p in node.proofs()] == [300]
-        assert wait_until(lambda: post(node, PROMPT, bearer(key))[0] == 200, 20 * node.patience) is not None
+        until(lambda: post(node, PROMPT, bearer(key)), lambda answer: answer[0] == 200)
 
 
 # --- delivered, and recorded late ---
@@ -392,10 +391,10 @@ def stream_without_receipt(node, key, **headers):
 
 def check_late(node, key, text, receipt):
     """One bill for what was delivered, and the sums agree."""
-    assert wait_until(lambda: any(p["receipt_id"] == receipt for p in node.proofs()), 20 * node.patience) is not None
+    until(lambda: [p["receipt_id"] for p in node.proofs()], lambda ids: receipt in ids)
     [proof] = node.proofs()
     assert proof["output_tokens"] == 200 and proof["status"] == STATUS["length"]
-    assert wait_until(lambda: waiting(node) == 0, 10 * node.patience) is not None
+    until(lambda: waiting(node), lambda n: n == 0)
     assert not node.reservations()
     bundle = json.loads(node.request("GET", f"/v1/receipts/{receipt}", headers=bearer(key))[2])
     assert bundle["response_text_hashes"] == ["0x" + keccak(text=text).hex()]
@@ -409,7 +408,7 @@ def test_late_receipt(make_billed):
         key = node.add_key("acme")
         text, receipt = stream_without_receipt(node, key)
         assert waiting(node) == 1
-        assert wait_until(lambda: node.get("/readyz")[0] == 503, 10 * node.patience) is not None
+        until(lambda: node.get("/readyz"), lambda answer: answer[0] == 503)
         assert node.metrics()["openlora:receipts_waiting"] == 1
         node.chain.start()
         check_late(node, key, text, receipt)
@@ -445,7 +444,7 @@ def test_late_receipt_that_is_refused(make_billed):
         node.chain.start()
         assert node.chain.request("DELETE", f"/v1/reservations/{receipt}")[0] == 200
         node.restart()
-        assert wait_until(lambda: waiting(node) == 0, 20 * node.patience) is not None
+        until(lambda: waiting(node), lambda n: n == 0)
         assert node.proofs() == [] and "came too late" in node.log()
         assert json.loads(node.request("GET", "/v1/account", headers=bearer(key))[2])["spent_wei"] == "0"
 
@@ -460,12 +459,12 @@ def test_late_receipts_are_bounded(make_billed):
         catalog.unlink()  # the price is lost: it cannot be signed
         node.chain.start()
         refused = lambda: post(node, PROMPT, bearer(key))[2]["error"]["code"]
-        assert wait_until(lambda: refused() == "receipts_waiting", 20 * node.patience, every=0.1) is not None
+        until(refused, lambda code: code == "receipts_waiting", every=0.1)
         assert waiting(node) == 1 and node.proofs() == []
         catalog.write_text(rows)
         assert node.chain.request("POST", "/v1/reload")[0] == 200
         check_late(node, key, text, receipt)
-        assert wait_until(lambda: post(node, PROMPT, bearer(key))[0] == 200, 20 * node.patience, every=0.1) is not None
+        until(lambda: post(node, PROMPT, bearer(key)), lambda answer: answer[0] == 200, every=0.1)
 
 
 def test_orphans_of_many_pages(make_billed):
@@ -475,7 +474,7 @@ def test_orphans_of_many_pages(make_billed):
         for _ in range(5):
             assert all(r["ok"] for r in node.chain.reserve(["0x" + secrets.token_hex(32) for _ in range(250)]))
         node.restart()
-        assert wait_until(lambda: not node.reservations(), 20 * node.patience, every=0.1) is not None
+        until(node.reservations, lambda rows: not rows, every=0.1)
         assert node.proofs() == []
 
 
@@ -500,7 +499,7 @@ def test_readiness(make_billed):
                 return (ready["billing"]["refusal"] == code and (status == 503) == (code is not None)
                         and ready["status"] == state and f"billing_ready{{{labels}}} {int(code is None)}\n" in metrics
                         and (code is None or re.search(rf'billing_refusing{{.*reason="{code}"}} 1\n', metrics)))
-            assert wait_until(same, 20 * node.patience, every=0.1) is not None, node.get("/readyz")
+            until(same, every=0.1, show=lambda: node.get("/readyz"))
 
         node.chain.kill()
         becomes("chainlited_away", "refusing")
@@ -541,7 +540,7 @@ def test_in_flight(node, acme):
     answers = []
     thread = threading.Thread(target=lambda: answers.append(node.request("POST", COMPLETIONS, body, headers)))
     thread.start()
-    assert wait_until(lambda: node.metrics()["vllm:num_requests_running"] > 0, 10 * node.patience) is not None
+    until(lambda: node.metrics()["vllm:num_requests_running"] > 0)
     status, fields, answer = post(node, body, headers)
     assert status == 409 and answer["error"]["code"] == "idempotency_in_flight" and fields["Retry-After"]
     thread.join()
@@ -554,7 +553,7 @@ def test_cancelled_key_is_spent(node, acme):
     next(iter(stream))
     receipt = stream.headers["openlora-receipt"]
     stream.close()
-    assert wait_until(lambda: any(p["receipt_id"] == receipt for p in node.proofs()), 10 * node.patience) is not None
+    until(lambda: [p["receipt_id"] for p in node.proofs()], lambda ids: receipt in ids)
     body = {"model": None, "max_tokens": 1000, "temperature": 0, "stream": True, "ignore_eos": True,
             "prompt": "Once upon a time"}
     status, _, answer = post(node, json.dumps(body).encode(), {**bearer(acme), "Idempotency-Key": "leaves"})
@@ -583,7 +582,7 @@ def test_crash_and_retry(make_billed, point, stream):
             assert point == "billing_delivered"  # the socket may have had time for it
         except (http.client.HTTPException, ConnectionError):
             pass
-        node.process.wait(20 * node.patience)
+        node.process.wait(PATIENCE_S)
         receipts = [p["receipt_id"] for p in node.proofs()]
         assert len(receipts) == billed
         node.restart()
@@ -600,7 +599,7 @@ def test_crash_and_retry(make_billed, point, stream):
             assert first[2].rstrip().endswith(b"[DONE]")
         second = node.request("POST", COMPLETIONS, body, headers)
         assert second[2] == first[2] and len(node.proofs()) == 1
-        assert wait_until(lambda: not node.reservations(), 10 * node.patience) is not None
+        until(node.reservations, lambda rows: not rows)
         spent = json.loads(node.request("GET", "/v1/account", headers=bearer(key))[2])
         assert spent["spent_wei"] == node.proofs()[0]["fee"]
 
@@ -615,7 +614,7 @@ def test_both_crash_before_the_receipt(make_billed, ended):
         node.restart(OPENLORA_CRASH_AT="billing_answer_kept")
         with pytest.raises((http.client.HTTPException, ConnectionError)):
             node.request("POST", COMPLETIONS, PROMPT, headers)
-        node.process.wait(20 * node.patience)
+        node.process.wait(PATIENCE_S)
         node.chain.kill()
         node.chain.start()
         [reservation] = node.reservations()

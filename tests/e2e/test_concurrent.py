@@ -1,13 +1,12 @@
 """Many clients at once: each gets what it gets alone, and a client that goes away costs nothing."""
 import resource
 import socket
-import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from node import wait_until
+from waiting import is_quick, until
 from streaming import Stream, complete
 
 SUBJECTS = ["sea", "moon", "bread", "music", "winter", "horses", "iron", "letters", "gardens", "maps", "clocks",
@@ -72,8 +71,8 @@ def test_gone_client_frees_its_pages(make_node, leave_after):
         model = node.model_id()
         complete(node, model, "Warm up.", 4)
         before = node.metrics()["vllm:kv_cache_usage_perc"]
-        delays = []
-        for _ in range(5):
+
+        def leave():
             stream = Stream(node, model, "Count from one to a thousand: one, two, three,", 1500, ignore_eos=True)
             iterator, stamps = iter(stream), []
             for _ in range(leave_after + 1):
@@ -82,28 +81,29 @@ def test_gone_client_frees_its_pages(make_node, leave_after):
             step = max(b - a for a, b in zip(stamps, stamps[1:]))
             assert node.metrics()["vllm:num_requests_running"] == 1
             stream.close()
-            took = wait_until(lambda: in_use(node.metrics()) == 0, 10 * node.patience, every=0.002)
-            assert took is not None, "the sequence of a client that left goes on"
-            delays.append(took - step)
+            begin = time.monotonic()
+            until(lambda: in_use(node.metrics()), lambda n: n == 0, every=0.002)
+            took = time.monotonic() - begin
             assert node.metrics()["vllm:kv_cache_usage_perc"] <= before + 1e-9
-        # The median, since this process itself may be kept waiting; reading /metrics is in the measured time.
-        assert statistics.median(delays) <= 0.100 * node.patience, delays
+            return took - step
+
+        is_quick(leave, 0.100 * node.patience)  # reading /metrics is in the measured time
 
 
 def test_gone_client_in_the_queue(make_node):
     """A client that leaves while waiting gives up its place."""
     with make_node("--max-seqs", 1) as node:
         model = node.model_id()
-        first = Stream(node, model, "One, two, three,", 1500, ignore_eos=True)
+        first = Stream(node, model, "One, two, three,", 4000, ignore_eos=True)
         next(iter(first))
         waiting = socket.create_connection(("127.0.0.1", node.port))
         body = b'{"model": "%s", "prompt": "a", "max_tokens": 4, "stream": true}' % model.encode()
         waiting.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                         b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
-        assert wait_until(lambda: node.metrics()["vllm:num_requests_waiting"] == 1, 5 * node.patience) is not None
+        until(lambda: node.metrics()["vllm:num_requests_waiting"], lambda n: n == 1)
         waiting.close()
         # Counted as ended, while the one before it still runs.
-        assert wait_until(lambda: node.metrics()["vllm:request_success_total"] == 1, 1 * node.patience) is not None
+        until(lambda: node.metrics()["vllm:request_success_total"], lambda n: n == 1)
         metrics = node.metrics()
         assert (metrics["vllm:num_requests_running"], metrics["vllm:num_requests_waiting"]) == (1, 0)
         first.close()
@@ -113,7 +113,7 @@ def test_full_queue_answers_429_and_recovers(make_node):
     with make_node("--max-seqs", 2, "--max-queue", 2) as node:
         model = node.model_id()
         with ThreadPoolExecutor(12) as pool:
-            streams = list(pool.map(lambda i: Stream(node, model, f"Number {i}:", 200, ignore_eos=True), range(12)))
+            streams = list(pool.map(lambda i: Stream(node, model, f"Number {i}:", 400, ignore_eos=True), range(12)))
         refused = [stream for stream in streams if stream.status != 200]
         assert 12 - 2 - 2 - 1 <= len(refused) <= 12 - 2 - 2 + 1
         for stream in refused:
@@ -140,7 +140,7 @@ def test_stalled_connections_do_not_block_others(make_node):
                     stalled[-1].sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Le")
             begin = time.monotonic()
             assert complete(node, model, "The sea is", 8) == alone
-            assert time.monotonic() - begin < 5 * node.patience
+            assert time.monotonic() - begin < 20 * node.patience
             for connection in stalled:
                 connection.close()
             assert complete(node, model, "The sea is", 8) == alone
@@ -148,22 +148,27 @@ def test_stalled_connections_do_not_block_others(make_node):
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+def is_refused(node, model):
+    """New work, with 503 (or 429), or because the port is closed already."""
+    try:
+        return not isinstance(complete(node, model, "New work", 4), str)
+    except OSError:
+        return True
+
+
 def test_sigterm_finishes_running_streams(make_node, adapters):
     """Drain: what runs is finished, new work is refused, exit code 0 (checked by Node.stop)."""
     with make_node() as node:
         models = [node.model_id(), *adapters]
-        alone = {model: complete(node, model, "The sea is", 150) for model in models}
-        streams = {model: Stream(node, model, "The sea is", 150) for model in models}
+        alone = {model: complete(node, model, "The sea is", 150, ignore_eos=True) for model in models}
+        streams = {model: Stream(node, model, "The sea is", 150, ignore_eos=True) for model in models}
         iterators = {model: iter(stream) for model, stream in streams.items()}
         texts = {model: next(iterator) for model, iterator in iterators.items()}
         node.terminate()
-        time.sleep(0.05)
-        with pytest.raises((OSError, AssertionError)):
-            # Refused with 503 (or 429), or the port is closed already.
-            assert isinstance(complete(node, models[0], "New work", 4), str)
+        until(lambda: is_refused(node, models[0]), every=0.01)
         for model, iterator in iterators.items():
             assert texts[model] + "".join(iterator) == alone[model]
-            assert streams[model].reason in ("stop", "length")
+            assert streams[model].reason == "length"
 
 
 def test_busy_port_is_a_clear_error(make_node, node):

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from node import wait_until
+from waiting import PATIENCE_S, is_quick, until
 from streaming import Stream, complete
 
 
@@ -151,7 +151,7 @@ def test_unfinished_requests_are_closed(strict):
         assert strict.get("/livez")[0] == 200
         time.sleep(0.1)
     for sock in (silent, header, body, drip):
-        assert wait_until(lambda: is_closed(sock), 5 * strict.patience) is not None
+        until(lambda: is_closed(sock))
         sock.close()
 
 
@@ -175,11 +175,11 @@ def test_a_thousand_stalled_clients_while_one_streams(strict):
     crowd = threading.Thread(target=stall)
     crowd.start()
     try:
-        assert wait_until(lambda: len(stalled) >= 900, 30 * strict.patience) is not None
+        until(lambda: len(stalled) >= 900)
         for _ in range(3):
             begin = time.monotonic()
             assert Stream(strict, model, "The sea is", 48).read() == alone
-            assert time.monotonic() - begin < 10 * strict.patience
+            assert time.monotonic() - begin < 20 * strict.patience
     finally:
         done.set()
         crowd.join()
@@ -193,7 +193,7 @@ def test_slow_reader_stops_nobody(strict):
                        "stream": True, "ignore_eos": True}))
     time.sleep(0.2)
     assert isinstance(complete(strict, model, "The sea is", 8), str)
-    assert wait_until(lambda: idle(strict), 60 * strict.patience) is not None, "generation waits for the reader"
+    until(lambda: idle(strict), seconds=60 * strict.patience, show=lambda: "generation waits for the reader")
     slow.close()
 
 
@@ -202,31 +202,35 @@ def test_client_that_leaves_frees_its_pages(strict, stream):
     model = strict.model_id()
     complete(strict, model, "Warm up.", 4)
     before = strict.metrics()["vllm:kv_cache_usage_perc"]
-    for _ in range(3):
+
+    def leave():
         sock = connect(strict)
         sock.sendall(post({"model": model, "prompt": "Once", "max_tokens": 4000, "stream": stream, "ignore_eos": True}))
-        assert wait_until(lambda: strict.metrics()["vllm:num_requests_running"] == 1, 10 * strict.patience) is not None
+        until(lambda: strict.metrics()["vllm:num_requests_running"], lambda n: n == 1)
         sock.close()
-        took = wait_until(lambda: idle(strict), 10 * strict.patience, every=0.002)
-        assert took is not None and took < 0.5 * strict.patience, took
+        begin = time.monotonic()
+        until(lambda: idle(strict), every=0.002)
+        took = time.monotonic() - begin
         assert strict.metrics()["vllm:kv_cache_usage_perc"] <= before + 1e-9
+        return took
+
+    is_quick(leave, 0.5 * strict.patience)
 
 
 def test_drain_finishes_what_runs(make_node):
     """SIGTERM: the stream that runs ends whole, new work is refused, the process exits 0 (checked by the fixture)."""
     with make_node("--drain-s", 60) as node:
         model = node.model_id()
-        alone = complete(node, model, "The old sea", 200)
-        stream = Stream(node, model, "The old sea", 200)
+        alone = complete(node, model, "The old sea", 300, ignore_eos=True)
+        stream = Stream(node, model, "The old sea", 300, ignore_eos=True)
         pieces = iter(stream)
         text = next(pieces)
         node.process.send_signal(signal.SIGTERM)
-        refused = wait_until(lambda: node.json("GET", "/readyz")[0] == 503, 5 * node.patience)
-        assert refused is not None
+        until(lambda: node.json("GET", "/readyz"), lambda answer: answer[0] == 503, every=0.005)
         assert complete(node, model, "More", 4)[0] == 503
         assert text + "".join(pieces) == alone and stream.reason is not None
         stream.close()
-        node.process.wait(60 * node.patience)  # the fixture's own signal would be the second
+        node.process.wait(PATIENCE_S * node.patience)  # the fixture's own signal would be the second
 
 
 def test_drain_cancels_what_lasts(make_node):
@@ -239,7 +243,7 @@ def test_drain_cancels_what_lasts(make_node):
             pass
         assert "shutting down" in stream.error["message"]
         stream.close()
-        node.process.wait(60 * node.patience)
+        node.process.wait(PATIENCE_S * node.patience)
 
 
 def test_second_signal_ends_at_once(make_node):
@@ -247,8 +251,8 @@ def test_second_signal_ends_at_once(make_node):
         stream = Stream(node, node.model_id(), "Once", 8000, ignore_eos=True)
         next(iter(stream))
         node.process.send_signal(signal.SIGTERM)
-        assert wait_until(lambda: node.json("GET", "/readyz")[0] == 503, 5 * node.patience) is not None
+        until(lambda: node.json("GET", "/readyz"), lambda answer: answer[0] == 503)
         node.process.send_signal(signal.SIGTERM)
-        assert node.process.wait(5 * node.patience) == 1
+        assert node.process.wait(PATIENCE_S) == 1
         node.kill()
         stream.close()

@@ -306,7 +306,7 @@ def test_full_queue_is_a_rate_limit_error(make_node):
         streams = []
         with pytest.raises(openai.RateLimitError) as raised:
             for _ in range(6):  # one runs, one waits; admission may hold one more for a step
-                streams.append(chat(client, model, max_tokens=400, stream=True))
+                streams.append(chat(client, model, max_tokens=2000, stream=True))
         assert len(streams) >= 1
         assert int(raised.value.response.headers["retry-after"]) >= 1
         for stream in streams:

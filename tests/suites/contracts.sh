@@ -28,9 +28,9 @@ contracts_test() {
     (cd "$CONTRACTS" && FOUNDRY_PROFILE=$profile forge test)
 }
 
-contracts_coverage() { # without the optimizer, so without the bounds on gas
-    local lcov="$PWD/build/test-logs/contracts/lcov.info"
-    (cd "$CONTRACTS" && forge coverage --report lcov --report-file "$lcov" --no-match-contract GasTest \
+contracts_coverage() { # a build of its own: without the optimizer, so without the bounds on gas
+    local lcov="$PWD/build/test-logs/contracts/lcov.info" work="$PWD/build/coverage"
+    (cd "$CONTRACTS" && FOUNDRY_OUT=$work/out FOUNDRY_CACHE_PATH=$work/cache forge coverage --report lcov --report-file "$lcov" --no-match-contract GasTest \
         --no-match-coverage '(test/|node_modules/)')
     python3 tests/contracts/coverage.py "$lcov" 95
 }
@@ -50,9 +50,9 @@ contracts_analyse() { # a build of its own: with every source in one report of t
 
 check "build" contracts_build
 check "generated files" "$CONTRACTS/scripts/generate" --check
-check "vectors by viem" node tests/vectors/make.mjs --check
+check_beside "coverage" contracts_coverage # the long ones first: compilers run on one thread
+check_beside "slither" contracts_analyse
+check_beside "vectors by viem" node tests/vectors/make.mjs --check
+check_beside "deployment on anvil" node --test tests/contracts/deploy_test.mjs
 check "forge test" contracts_test
 check "gas" contracts_gas
-check "deployment on anvil" node --test tests/contracts/deploy_test.mjs
-check "coverage" contracts_coverage
-check "slither" contracts_analyse
