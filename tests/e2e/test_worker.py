@@ -8,8 +8,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from node import wait_until
 from streaming import Stream
+from waiting import PATIENCE_S, until
 
 SUBJECTS = ["sea", "moon", "bread", "music", "winter", "horses", "iron", "letters"]
 CLIENTS = 8
@@ -41,9 +41,8 @@ def is_running(pid):
         return False
 
 
-def quiet_descriptors(node):
-    """What the node holds open once the connections of its clients are gone, numbers left out."""
-    time.sleep(0.5 * node.patience)
+def descriptors(node):
+    """What the node holds open, numbers left out."""
     return sorted(os.readlink(f).split("[")[0] for f in Path(f"/proc/{node.process.pid}/fd").iterdir())
 
 
@@ -81,7 +80,8 @@ def test_the_same_answers_through_kills(make_node, adapters, patience):
     with make_node("--worker", "on") as node:
         assert ask_all(node, work) == alone
         first = worker_of(node)
-        before = quiet_descriptors(node)
+        time.sleep(0.5 * node.patience)  # the connections of its clients go
+        before = descriptors(node)
         seen = set()
         stop = threading.Event()
 
@@ -93,14 +93,14 @@ def test_the_same_answers_through_kills(make_node, adapters, patience):
 
         def kill_twice():
             for restarts in (1, 2):
-                assert wait_until(lambda: node.metrics()["vllm:num_requests_running"] > 3, 10 * patience) is not None
+                until(lambda: node.metrics()["vllm:num_requests_running"], lambda n: n > 3, every=0.005)
                 os.kill(worker_of(node), signal.SIGKILL)
-                wait_until(lambda: node.json("GET", "/readyz")[1]["restarts"] == restarts, 30 * patience)
+                until(lambda: node.json("GET", "/readyz")[1]["restarts"], lambda n: n == restarts, every=0.005)
 
         watcher, killer = threading.Thread(target=watch), threading.Thread(target=kill_twice)
         watcher.start()
         killer.start()
-        longer = [(m, p, t + 60, s) for m, p, t, s in work]
+        longer = [(m, p, t + 120, s) for m, p, t, s in work]
         killed = ask_all(node, longer)
         killer.join()
         assert ask_all(node, longer) == killed  # undisturbed
@@ -108,7 +108,7 @@ def test_the_same_answers_through_kills(make_node, adapters, patience):
         watcher.join()
         for short, long in zip(alone, killed):  # the same as in one process, to the bit, as far as that went
             if isinstance(short, tuple):
-                assert long[1][:len(short[1])] == short[1] and long[2] == short[2] + 60
+                assert long[1][:len(short[1])] == short[1] and long[2] == short[2] + 120
             else:
                 assert long.startswith(short)
         assert (503, "restarting") in seen and seen <= {(503, "restarting"), (200, "ready")}
@@ -116,7 +116,7 @@ def test_the_same_answers_through_kills(make_node, adapters, patience):
         assert state["restarts"] == 2 and state["running"] == state["waiting"] == 0
         assert node.metrics()["openlora:worker_restarts_total"] == 2
         assert worker_of(node) != first
-        assert quiet_descriptors(node) == before
+        until(lambda: descriptors(node), lambda now: now == before)
 
 
 def test_a_worker_that_hangs_is_killed(make_node, patience):
@@ -127,7 +127,7 @@ def test_a_worker_that_hangs_is_killed(make_node, patience):
         os.kill(hung, signal.SIGSTOP)
         started = time.monotonic()
         assert ask(node, job) == alone
-        assert 0.9 * patience < time.monotonic() - started < 20 * patience
+        assert 0.9 * patience < time.monotonic() - started < 60 * patience
         assert not is_running(hung) and worker_of(node) != hung
         assert "did not finish within" in node.log()
 
@@ -143,8 +143,8 @@ def test_signals_to_the_group_end_in_order(make_node, patience):
         os.kill(child, signal.SIGINT)
         node.terminate()
         assert sum(1 for _ in parts) > 20
-        node.process.wait(30 * patience)
-        assert wait_until(lambda: not is_running(child), 10 * patience) is not None
+        node.process.wait(PATIENCE_S * patience)
+        until(lambda: not is_running(child))
         assert "lost" not in node.log() and "died" not in node.log()
 
 
@@ -153,7 +153,7 @@ def test_a_killed_node_leaves_no_worker(make_node, patience):
     child = worker_of(node)
     os.kill(child, signal.SIGSTOP)  # not even one that cannot notice by itself
     node.kill()
-    assert wait_until(lambda: not is_running(child), 10 * patience) is not None
+    until(lambda: not is_running(child))
 
 
 def test_auto_computes_here_where_no_gpu_can(build, make_node, monkeypatch):
