@@ -82,14 +82,16 @@ void fiber_start(fiber *f, void (*entry)(), unsigned number)
 
 void fiber_adopt(fiber *f)
 {
+    f->fake = nullptr;
+#ifdef __SANITIZE_ADDRESS__
     pthread_attr_t attributes;
     void *stack = nullptr;
-    if (!pthread_getattr_np(pthread_self(), &attributes)) {
+    if (!f->stack && !pthread_getattr_np(pthread_self(), &attributes)) {
         pthread_attr_getstack(&attributes, &stack, &f->bytes);
         pthread_attr_destroy(&attributes);
+        f->stack = (char *)stack;
     }
-    f->stack = (char *)stack;
-    f->fake = nullptr;
+#endif
 #ifdef SIMT_TSAN
     f->tsan = __tsan_get_current_fiber();
 #endif

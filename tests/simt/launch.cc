@@ -2,6 +2,7 @@
 #include "tests/simt/launch.h"
 #include "tests/simt/count.h"
 #include "tests/simt/memory.h"
+#include "tests/simt/pool.h"
 #include "tests/simt/scheduler.h"
 
 #include <numeric>
@@ -106,23 +107,32 @@ static block *take_block(const kernel *k)
 
 static block *next_block(kernel *k)
 {
-    if (k->started == k->blocks)
+    uint64_t turn = __atomic_fetch_add(&k->started, 1, __ATOMIC_RELAXED);
+    if (turn >= k->blocks)
         return nullptr;
     block *b = take_block(k);
     int threads = (int)(k->block.x * k->block.y * k->block.z);
     for (int i = 0; i < threads; i++)
         if (!b->lanes[i].context.stack)
             fiber_allocate(&b->lanes[i].context, (unsigned)i);
-    start_next(b, k, (k->first + k->started++ * k->step) % k->blocks);
+    start_block(b, k, (k->first + turn * k->step) % k->blocks);
     return b;
 }
+
+static void help(kernel *k) { run_blocks(k, next_block, false); }
+
+enum { WORTH_THREADS = 2048 }; /* smaller grids are over before another thread wakes */
 
 void run_kernel(kernel *k)
 {
     shuffle_blocks(k);
     if (watching & WATCH_TRAFFIC)
         count_begin(k);
-    run_blocks(k, next_block);
+    bool helped = !(watching & WATCH_TRAFFIC) && k->blocks > 1 &&
+                  k->blocks * k->block.x * k->block.y * k->block.z >= WORTH_THREADS && pool_start(k, help);
+    run_blocks(k, next_block, true);
+    if (helped)
+        pool_join();
     if (watching & WATCH_TRAFFIC)
         count_end(k);
     acquire(&k->end);

@@ -124,6 +124,7 @@ void report_faults(); /* from now on, those of addresses at which nothing is map
 /* random.cc: seeded by OPENLORA_SIMT_SEED, else by the clock; the seed is part of every report. */
 uint64_t seed();
 uint32_t random_bits();
+void random_restart(uint64_t with); /* the calling thread's numbers: as the seed and `with` say */
 inline uint32_t random_below(uint32_t n) { return (uint32_t)(((uint64_t)random_bits() * n) >> 32); }
 
 } // namespace simt

@@ -29,6 +29,10 @@ struct edge { /* operation `after` saw a flag that `before` had raised */
 };
 static std::vector<edge> flags;
 
+/* Guards all of the above: kernels look things up on several threads while others enqueue. */
+static std::recursive_mutex lock;
+typedef std::lock_guard<std::recursive_mutex> locked;
+
 enum { REMEMBERED = 1 << 16 };
 
 static unsigned wanted()
@@ -78,6 +82,7 @@ static const char *name_of(const work *w)
 
 void order_begin(CUstream_st *s, work *w)
 {
+    locked guard(lock);
     uint32_t number = oldest + (uint32_t)operations.size();
     if (s->clock.size() <= s->actor)
         s->clock.resize(s->actor + 1);
@@ -100,12 +105,14 @@ vector_clock order_of_host() { return host_clock; }
 
 void order_finished(uint32_t number)
 {
+    locked guard(lock);
     if (number >= oldest && number - oldest < operations.size())
         operations[number - oldest].finished = true;
 }
 
 uint32_t order_oldest_unfinished()
 {
+    locked guard(lock);
     static uint32_t at = 1;
     if (at < oldest)
         at = oldest;
@@ -130,6 +137,7 @@ static bool ordered(uint32_t before, uint32_t me)
 
 static void check(const void *p, uint32_t other, uint32_t me, const char *what, const char *did, place at)
 {
+    locked guard(lock);
     if (ordered(other, me))
         return;
     const operation *o = find(other), *m = find(me);
@@ -157,8 +165,7 @@ void order_flag_seen(const void *flag)
     kernel *k = current->block->launch;
     stamp *s = &memory.stamps[((uintptr_t)flag - memory.base) / STAMP_BYTES];
     if (s->wrote > k->safe && s->wrote != k->number) {
-        static std::mutex lock;
-        std::lock_guard<std::mutex> guard(lock);
+        locked guard(lock);
         flags.push_back({s->wrote, k->number});
     }
 }

@@ -19,13 +19,23 @@ uint64_t seed()
     return value;
 }
 
-/* xorshift64*: fast, and any seed but 0 will do. */
+static __thread uint64_t state;
+
+/* Finalizer of splitmix64: neighbours become unlike. */
+static uint64_t mixed(uint64_t x)
+{
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+    return x ^ x >> 31;
+}
+
+void random_restart(uint64_t with) { state = mixed(seed() + mixed(with + 1)) | 1; }
+
+/* xorshift64*: fast, and any state but 0 will do. */
 uint32_t random_bits()
 {
-    static __thread uint64_t state;
-    static int threads;
     if (!state)
-        state = (seed() + (uint64_t)__atomic_fetch_add(&threads, 1, __ATOMIC_RELAXED)) * 0x9e3779b97f4a7c15u | 1;
+        random_restart(0);
     state ^= state >> 12;
     state ^= state << 25;
     state ^= state >> 27;

@@ -10,6 +10,7 @@
 #include "tests/simt/machine.h"
 #include "tests/simt/scheduler.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,13 +59,15 @@ static const char *op_name(warp_op op)
     }
 }
 
+static bool same(place a, place b) { return a.line == b.line && (a.file == b.file || !strcmp(a.file, b.file)); }
+
 static void check_lanes(const warp *w, warp_op op, place at)
 {
     if (w->exists != ~0u)
         violation(at, "%s needs a whole warp, but the block ends within this one", op_name(op));
     if (w->done)
         violation(at, "%s needs all 32 lanes, but lane %d has exited", op_name(op), __builtin_ctz(w->done));
-    if (w->posted && (w->op != op || w->at.line != at.line || strcmp(w->at.file, at.file)))
+    if (w->posted && (w->op != op || !same(w->at, at)))
         violation(at, "divergence: this lane is at %s, lane %d of its warp is at %s in line %d of %s", op_name(op),
                   __builtin_ctz(w->posted), op_name(w->op), w->at.line, w->at.file);
 }
@@ -131,7 +134,7 @@ static void check_barrier(const lane *self, const barrier *bar, int id, int thre
                   bar->at.line, bar->stated);
     uint32_t here = bar->waiting[self->warp->number];
     const place *other = here ? &b->lanes[self->warp->number * LANES + __builtin_ctz(here)].at : &bar->at;
-    if ((here || !threads) && (other->line != at.line || strcmp(other->file, at.file)))
+    if ((here || !threads) && !same(*other, at))
         violation(at, "divergent barrier: other threads wait for this one at line %d of %s", other->line, other->file);
 }
 
@@ -246,9 +249,9 @@ static void start_warp(block *b, int number)
     }
 }
 
-/* `order`: which block of the grid this is. */
-static void start_block(block *b, kernel *k, uint64_t order)
+void start_block(block *b, kernel *k, uint64_t order)
 {
+    random_restart((uint64_t)k->number << 32 | order); /* whatever thread runs it, and beside what */
     b->launch = k;
     b->index = {(unsigned)(order % k->grid.x), (unsigned)(order / k->grid.x % k->grid.y),
                 (unsigned)(order / k->grid.x / k->grid.y)};
@@ -323,50 +326,77 @@ static double patience()
     return given ? strtod(given, nullptr) / 1e3 : 10;
 }
 
-/* Only waiting lanes are left. Lets one more block in, or other operations run. */
-static void unblock(kernel *k, block *(*next)(kernel *), double *since)
+/* One turn of a random block that is resident here; true if something came of it. */
+static bool one_turn()
+{
+    uint32_t which = random_below((uint32_t)resident.size());
+    block *b = resident[which];
+    unsigned before = progress;
+    turn(b);
+    bool useful = progress != before - 1;
+    if (!b->live) {
+        kernel *k = b->launch;
+        block_done(b);
+        resident.erase(resident.begin() + which);
+        __atomic_fetch_add(&k->finished, 1, __ATOMIC_RELEASE);
+    }
+    return useful;
+}
+
+static bool has_block_of(const kernel *k)
+{
+    for (const block *b : resident)
+        if (b->launch == k)
+            return true;
+    return false;
+}
+
+/* Only waiting lanes are left here, or none. Lets one more block in, or (the thread that holds the engine) other
+ * operations run. `since`: when the waiting began; 0: nobody waits. */
+static void unblock(kernel *k, block *(*next)(kernel *), bool owner, double *since)
 {
     block *b = next(k);
     if (b) {
         resident.push_back(b);
         *since = 0;
-    } else if (run_others()) {
+    } else if (owner && (!resident.empty() || *since != 0) && run_others()) {
         *since = 0;
     } else if (*since == 0) {
         *since = seconds();
-    } else if (seconds() - *since > patience()) {
+    } else if (!resident.empty() && seconds() - *since > patience()) {
         deadlock(resident[0]);
+    } else {
+        sched_yield();
     }
 }
 
-void run_blocks(kernel *k, block *(*next)(kernel *))
+void run_blocks(kernel *k, block *(*next)(kernel *), bool owner)
 {
     unsigned idle = 0;
-    double since = 0; /* when the waiting began; 0: nobody waits */
+    double since = 0;
+    uint64_t finished = 0;
     fiber_adopt(&host);
-    while (k->finished < k->blocks) {
-        bool own = false;
-        for (const block *b : resident)
-            own |= b->launch == k;
+    for (;;) {
+        uint64_t now = __atomic_load_n(&k->finished, __ATOMIC_ACQUIRE);
+        if (now == k->blocks)
+            return;
+        bool own = has_block_of(k);
+        if (!owner && !own && __atomic_load_n(&k->started, __ATOMIC_RELAXED) >= k->blocks)
+            return;
+        if (now != finished)
+            since = 0;
+        finished = now;
         if (!own || idle >= IDLE_TURNS) {
-            unblock(k, next, &since);
+            unblock(k, next, owner, &since);
             idle = 0;
         }
-        uint32_t which = random_below((uint32_t)resident.size());
-        block *b = resident[which];
-        unsigned before = progress;
-        turn(b);
-        idle = progress == before - 1 ? idle + 1 : 0;
-        if (!idle)
-            since = 0;
-        if (!b->live) {
-            b->launch->finished++;
-            block_done(b);
-            resident.erase(resident.begin() + which);
-        }
+        if (resident.empty())
+            continue;
+        if (one_turn())
+            idle = 0, since = 0;
+        else
+            idle++;
     }
 }
-
-void start_next(block *b, kernel *k, uint64_t order) { start_block(b, k, order); }
 
 } // namespace simt

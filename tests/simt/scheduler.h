@@ -16,9 +16,10 @@ void block_done(block *b); /* may be used again */
 /* engine.cc: all that runs waits for a flag. Does something else that is ready; false: there is nothing. */
 bool run_others();
 
-/* Runs the kernel's blocks on the calling thread; `next` returns one that start_next has prepared, or NULL. */
-void run_blocks(kernel *k, block *(*next)(kernel *));
-void start_next(block *b, kernel *k, uint64_t order);
+/* Runs the kernel's blocks on the calling thread, with others perhaps; `next` returns one that start_block has prepared,
+ * or NULL. The `owner` holds the engine, and returns when all of them have ended. */
+void run_blocks(kernel *k, block *(*next)(kernel *), bool owner);
+void start_block(block *b, kernel *k, uint64_t order); /* `order`: which block of the grid it is */
 
 } // namespace simt
 
