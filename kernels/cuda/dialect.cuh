@@ -73,6 +73,15 @@ template <int BYTES> DEVICE void cp_async(void *to, const void *from, int bytes 
                      "r"(bytes)
                      : "memory");
 }
+/* The same of 16 bytes that are read once: the first to leave L2, so that what is read again stays. */
+DEVICE void cp_async_stream(void *to, const void *from)
+{
+    uint64_t evict_first;
+    asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(evict_first));
+    asm volatile("cp.async.cg.shared.global.L2::cache_hint [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from),
+                 "l"(evict_first)
+                 : "memory");
+}
 DEVICE void cp_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 /* All but the newest N of this thread's groups have landed; others see them after a barrier. */
 template <int N> DEVICE void cp_async_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory"); }

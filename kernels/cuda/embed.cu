@@ -33,7 +33,8 @@ template <enum dtype T> DEVICE float float_at(const unsigned char *row, int k)
 
 /* The numbers of one row in one block: `numbers` begins at the pair's, `head` at its head. */
 template <enum dtype T>
-DEVICE void row_scale(const unsigned char *head, const unsigned char *numbers, int row, int block, int high, float *d, float *m)
+DEVICE void row_scale(const unsigned char *head, const unsigned char *numbers, int row, int block, int high, float *d,
+                      float *m)
 {
     int g = row % 8, half = row / 8;
     const uint16_t *own = (const uint16_t *)numbers + (4 * g + 2 * block + half) * (T == DTYPE_Q4_1 ? 2 : 1);
@@ -44,7 +45,8 @@ DEVICE void row_scale(const unsigned char *head, const unsigned char *numbers, i
         *d = half_to_float(ldg(h)) * (float)(first & 255);
         *m = -(half_to_float(ldg(h + 1)) * (float)(first >> 8));
     } else if constexpr (T == DTYPE_Q6_K) {
-        *d = half_to_float(ldg((const uint16_t *)(head + 4 * g + 2 * half))) * (float)(int8_t)(high ? first >> 8 : first);
+        int8_t sc = (int8_t)(high ? first >> 8 : first);
+        *d = half_to_float(ldg((const uint16_t *)(head + 4 * g + 2 * half))) * (float)sc;
     } else {
         *d = half_to_float(first);
         if constexpr (T == DTYPE_Q4_1)
@@ -56,19 +58,18 @@ DEVICE void row_scale(const unsigned char *head, const unsigned char *numbers, i
 template <enum dtype T> DEVICE floats4 quant_at(const unsigned char *tile, int row, int quad)
 {
     int block = quad / 8 % 2, high = quad % 8 / 4; /* in the pair; columns 16 .. 31 of the block */
-    int lane = 4 * (row % 8) + quad % 4, half = row / 8;
+    int lane = 4 * (row % 8) + quad % 4, half = row / 8, i = half + 2 * high; /* register i */
     const unsigned char *head = tile + quant_head_at(T, quad / 16), *pair = tile + quant_pair_at(T, quad / 16);
     uint32_t q;
     int offset = T == DTYPE_Q4_0 ? 8 : T == DTYPE_Q5_0 ? 16 : T == DTYPE_Q6_K ? 32 : 0;
     if constexpr (T == DTYPE_Q8_0) {
-        q = ldg((const uint32_t *)(pair + BYTES_BYTES / 2 * block + 16 * lane + 4 * (half + 2 * high)));
+        q = ldg((const uint32_t *)(pair + BYTES_BYTES / 2 * block + 16 * lane + 4 * i));
     } else {
         q = ldg((const uint32_t *)(pair + 16 * lane + 8 * block + 4 * half)) >> 4 * high & 0x0f0f0f0fu;
         if constexpr (T == DTYPE_Q5_0)
-            q |= (ldg((const uint32_t *)(pair + NIBBLES_BYTES + 4 * lane)) >> (4 * block + half + 2 * high) & 0x01010101u) << 4;
+            q |= (ldg((const uint32_t *)(pair + NIBBLES_BYTES + 4 * lane)) >> (4 * block + i) & 0x01010101u) << 4;
         if constexpr (T == DTYPE_Q6_K)
-            q |= (ldg((const uint32_t *)(pair + NIBBLES_BYTES + 8 * lane + 4 * block)) >> 2 * (half + 2 * high) & 0x03030303u)
-                 << 4;
+            q |= (ldg((const uint32_t *)(pair + NIBBLES_BYTES + 8 * lane + 4 * block)) >> 2 * i & 0x03030303u) << 4;
     }
     float d, m;
     row_scale<T>(head, pair + quant_pair_bytes(T) - (T == DTYPE_Q4_1 ? 128 : 64), row, block, high, &d, &m);
@@ -83,7 +84,8 @@ template <enum dtype T> DEVICE floats4 quant_at(const unsigned char *tile, int r
 }
 
 template <enum dtype T>
-KERNEL(EMBED_THREADS, 1) k_embed(struct step_view step, const unsigned char *w, size_t stride, int32_t cols, float *y, int64_t ldy)
+KERNEL(EMBED_THREADS, 1)
+k_embed(struct step_view step, const unsigned char *w, size_t stride, int32_t cols, float *y, int64_t ldy)
 {
     int row = (int)blockIdx.x;
     if (row >= step_rows(step))
@@ -104,11 +106,13 @@ KERNEL(EMBED_THREADS, 1) k_embed(struct step_view step, const unsigned char *w, 
 
 cudaError_t gpu_embed(const struct op_embed *op, const struct gpu_bucket *bucket, cudaStream_t stream)
 {
-    static void (*const kernel[DTYPE_COUNT])(struct step_view, const unsigned char *, size_t, int32_t, float *, int64_t) = {
+    typedef void kernel_type(struct step_view, const unsigned char *, size_t, int32_t, float *, int64_t);
+    static kernel_type *const kernel[DTYPE_COUNT] = {
         k_embed<DTYPE_F32>, k_embed<DTYPE_F16>, k_embed<DTYPE_BF16>, k_embed<DTYPE_Q4_0>, k_embed<DTYPE_Q4_1>,
         k_embed<DTYPE_Q5_0>, k_embed<DTYPE_Q8_0>, k_embed<DTYPE_Q4_K>, k_embed<DTYPE_Q6_K>,
     };
     const struct weight *w = op->w;
-    return LAUNCH(kernel[w->dtype], dim3((unsigned)bucket->rows), dim3(EMBED_THREADS), 0, stream, step_view_of(op->step, bucket),
-                  GPU_POINTER(const unsigned char, w->data), w->stride, (int32_t)w->cols, GPU_POINTER(float, op->y), op->ldy);
+    return LAUNCH(kernel[w->dtype], dim3((unsigned)bucket->rows), dim3(EMBED_THREADS), 0, stream,
+                  step_view_of(op->step, bucket), GPU_POINTER(const unsigned char, w->data), w->stride,
+                  (int32_t)w->cols, GPU_POINTER(float, op->y), op->ldy);
 }

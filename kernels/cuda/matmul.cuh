@@ -14,11 +14,11 @@
  * Every lane then folds its four int32 sums, each with one fmaf (and one more for a minimum): no other lane is asked.
  *
  * Three things save instructions and change no bit:
- *  - The offset of the symmetric types (8, 16, 32) stays in the values; what it adds, offset · Σq of the activations, is
- *    taken off by beginning the int32 sum at −offset · Σq.
+ *  - The offset of the symmetric types (8, 16, 32) stays in the values; what it adds, offset · Σq of the activations,
+ *    is taken off by beginning the int32 sum at −offset · Σq.
  *  - int32 to float32 conversion runs at a quarter of the speed of additions or less. |idot| < 2^22, so the sum begins
- *    at 0x4b400000 too, the bits of 1.5 · 2^23: read as a float it is 1.5 · 2^23 + idot exactly, and a subtraction leaves
- *    (float)idot. Q6_K multiplies its sums by its scales first and converts.
+ *    at 0x4b400000 too, the bits of 1.5 · 2^23: read as a float it is 1.5 · 2^23 + idot exactly, and a subtraction
+ *    leaves (float)idot. Q6_K multiplies its sums by its scales first and converts.
  *  - dw · da, (float)idot are computed before the accumulator is needed: what remains in the chain is the fmaf. */
 #ifndef OPENLORA_KERNELS_CUDA_MATMUL_CUH
 #define OPENLORA_KERNELS_CUDA_MATMUL_CUH
@@ -138,7 +138,8 @@ DEVICE void load_meta(const unsigned char *meta, int i, column_meta *out)
 
 /* x = (float)idot of the four outputs. */
 template <enum dtype T>
-DEVICE void block_products(const uint32_t a[4], const uint32_t b[2], const row_numbers &w, const column_meta &m, float x[4])
+DEVICE void block_products(const uint32_t a[4], const uint32_t b[2], const row_numbers &w, const column_meta &m,
+                           float x[4])
 {
     constexpr int OFFSET = quant<T>::OFFSET, MAGIC = 0x4b400000;
     int c[4], d[4];

@@ -26,8 +26,8 @@
  * ROW_TILES for its slot. A row of activations in a stage is 32 · BLOCKS values, BLOCKS metas and 16 bytes more, which
  * spread the 8 rows of a B fragment over all banks.
  *
- * Traffic. DRAM: the packed weights once, rows · cols · 1.5 bytes of activations once, 4 · n · rows of results. L2 to SM:
- * the weights once (K-quants with BLOCKS = 4: heads twice) and the activations n / (16 · TILES) times.
+ * Traffic. DRAM: the packed weights once, rows · cols · 1.5 bytes of activations once, 4 · n · rows of results. L2 to
+ * SM: the weights once (K-quants with BLOCKS = 4: heads twice) and the activations n / (16 · TILES) times.
  *
  * Machine code: LDGSTS (16 bytes), LDS.128, IMMA.16832 (Q6_K: IMMA.16816), FFMA, BAR.SYNC and BAR.ARV. */
 #include "kernels/cuda/matmul.cuh"
@@ -45,7 +45,8 @@ template <enum dtype TYPE, int TILES_, int ROW_TILES_, int BLOCKS_, int STAGES_>
     HOST_DEVICE int stage_bytes(int rows) { return TILES * TILE_BYTES + rows * ROW_BYTES; }
 };
 
-/* Begins to copy chunk c into a stage: the weights first, which do not depend on how many rows the step has. */
+/* Begins to copy chunk c into a stage: the weights first, which do not depend on how many rows the step has; they are
+ * read once, while the activations stay in L2 for all blocks. */
 template <class S>
 DEVICE void copy_chunk(const matmul_args &p, const unsigned char *const tile[], int c, int rows, unsigned char *stage)
 {
@@ -57,9 +58,9 @@ DEVICE void copy_chunk(const matmul_args &p, const unsigned char *const tile[], 
         const unsigned char *pairs = tile[j] + quant_pair_at(T, (int64_t)c * (S::BLOCKS / 2));
         unsigned char *to = stage + j * S::TILE_BYTES;
         if (lane < quant<T>::HEAD / 16)
-            cp_async<16>(to + 16 * lane, tile[j] + quant_head_at(T, (int64_t)c * (S::BLOCKS / 2)) + 16 * lane);
+            cp_async_stream(to + 16 * lane, tile[j] + quant_head_at(T, (int64_t)c * (S::BLOCKS / 2)) + 16 * lane);
         for (int i = lane; i < copies; i += WARP)
-            cp_async<16>(to + quant<T>::HEAD + 16 * i, pairs + 16 * i);
+            cp_async_stream(to + quant<T>::HEAD + 16 * i, pairs + 16 * i);
     }
     unsigned char *to = stage + S::TILES * S::TILE_BYTES;
     for (int i = lane; i < rows * 3 * S::BLOCKS; i += WARP) { /* per block: 32 bytes of values, 16 of meta */
@@ -80,7 +81,8 @@ template <class S> struct chunk {
 
 /* The products of pair `pair` of the stage. */
 template <class S>
-DEVICE void multiply_pair(const unsigned char *stage, int pair, const int b_row[], const int meta_row[][2], chunk<S> *out)
+DEVICE void multiply_pair(const unsigned char *stage, int pair, const int b_row[], const int meta_row[][2],
+                          chunk<S> *out)
 {
     constexpr enum dtype T = S::T;
     int lane = lane_id(), g = lane / 4, t = lane % 4;

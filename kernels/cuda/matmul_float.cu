@@ -1,5 +1,5 @@
-/* y[m][n] = Σ_k w[n][k] · a[m][k] (+ bias[n]) for weights in F32, F16 or BF16: the contract's chain, one fmaf per column,
- * ascending, in float32. Tensor cores add in an order of their own and cannot give it.
+/* y[m][n] = Σ_k w[n][k] · a[m][k] (+ bias[n]) for weights in F32, F16 or BF16: the contract's chain, one fmaf per
+ * column, ascending, in float32. Tensor cores add in an order of their own and cannot give it.
  *
  * Tiling. A block takes 32 outputs, a lane one of them, and its warps share what it fetches: warp v computes RT rows of
  * activations, so that a lane has RT independent chains.
@@ -20,14 +20,15 @@
  * Why that is fast enough. A chain of K fmaf takes 4 K cycles whatever one does, in which a block fetches 32 rows of K
  * elements: 16 bytes a cycle in F16, about an SM's share of an H100's memory; other blocks on the SM come on top.
  *
- * Registers: 40 to 128 with RT. Shared memory: STAGES · (32 · 272 + rows · 256 / size · 4). Traffic. DRAM: weights, activations and
- * results once. L2 to SM: weights rows / (4 · RT) times, activations n / 32 times.
+ * Registers: 40 to 128 with RT. Shared memory: STAGES · (32 · 272 + rows · 256 / size · 4). Traffic. DRAM: weights,
+ * activations and results once. L2 to SM: weights rows / (4 · RT) times, activations n / 32 times.
  *
  * Machine code: LDGSTS (16 bytes), LDS.128, FFMA; no HMMA. */
 #include "kernels/cuda/matmul.cuh"
 #include "kernels/cuda/matmul.h"
 
-enum { STAGES = 4, MOST_WARPS = 4, CHUNK_BYTES = 256, CHUNK_PITCH = CHUNK_BYTES + 16, WEIGHTS_BYTES = WARP * CHUNK_PITCH };
+enum { STAGES = 4, MOST_WARPS = 4 };
+enum { CHUNK_BYTES = 256, CHUNK_PITCH = CHUNK_BYTES + 16, WEIGHTS_BYTES = WARP * CHUNK_PITCH };
 
 /* RT rows of activations a warp. */
 template <enum dtype TYPE, int RT_> struct product {
@@ -51,7 +52,8 @@ template <class S> DEVICE void copy_chunk(const matmul_args &p, int c, int row0,
     for (int i = (int)threadIdx.x; i < threads / WARP * S::RT * PIECES; i += threads) {
         int r = i / PIECES, k = i % PIECES * 16;
         bool there = row0 + r < rows && from + (size_t)k < p.a_stride;
-        cp_async<16>(stage + WEIGHTS_BYTES + i * 16, there ? p.a + (row0 + r) * p.a_stride + from + k : p.a, there ? 16 : 0);
+        const unsigned char *source = there ? p.a + (row0 + r) * p.a_stride + from + k : p.a;
+        cp_async<16>(stage + WEIGHTS_BYTES + i * 16, source, there ? 16 : 0);
     }
 }
 
@@ -73,7 +75,8 @@ template <class S> DEVICE void load_piece(const unsigned char *at, float v[])
 }
 
 /* The first `here` columns of a chunk; WHOLE: all of them. x: this warp's rows of activations. */
-template <class S, bool WHOLE> DEVICE void fold_chunk(const unsigned char *weights, const float *x, int here, float acc[])
+template <class S, bool WHOLE>
+DEVICE void fold_chunk(const unsigned char *weights, const float *x, int here, float acc[])
 {
 #pragma unroll 2
     for (int k = 0; k < (WHOLE ? S::COLS : here); k += S::PIECE) {
@@ -136,7 +139,8 @@ template <class S> static cudaError_t start(const matmul_args &p, int32_t rows, 
     int warps = (rows + S::RT - 1) / S::RT;
     warps = warps < MOST_WARPS ? warps : MOST_WARPS;
     dim3 grid((unsigned)((rows + warps * S::RT - 1) / (warps * S::RT)), (unsigned)((p.n + WARP - 1) / WARP));
-    return LAUNCH(k_matmul_float<S>, grid, dim3((unsigned)(warps * WARP)), (size_t)STAGES * S::stage_bytes(warps), stream, p);
+    size_t shared = (size_t)STAGES * S::stage_bytes(warps);
+    return LAUNCH(k_matmul_float<S>, grid, dim3((unsigned)(warps * WARP)), shared, stream, p);
 }
 
 template <enum dtype T> static cudaError_t start_rows(const matmul_args &p, int32_t rows, cudaStream_t stream)
@@ -150,7 +154,8 @@ template <enum dtype T> static cudaError_t start_rows(const matmul_args &p, int3
     return start<product<T, 8>>(p, rows, stream);
 }
 
-cudaError_t gpu_matmul_float(const struct op_matmul *op, const struct gpu_bucket *bucket, int32_t rows, cudaStream_t stream)
+cudaError_t gpu_matmul_float(const struct op_matmul *op, const struct gpu_bucket *bucket, int32_t rows,
+                             cudaStream_t stream)
 {
     struct matmul_args p = matmul_args_of(op, bucket);
     switch (op->w->dtype) {

@@ -71,22 +71,23 @@ template <class S> DEVICE void copy_pair(const matmul_args &p, int pair, int row
         bool there = row0 + r < rows && block < blocks;
         const unsigned char *row = p.a + (there ? row0 + r : 0) * p.a_stride;
         int at = c < 4 ? block * BLOCK_COLS + c % 2 * 16 : p.cols + block * 16;
-        unsigned char *to = stage + (c < 4 ? S::VALUES_AT + swizzled(r, c) : S::METAS_AT + ((c - 4) * S::ROWS + r) * 16);
-        cp_async<16>(to, row + (there ? at : 0), there ? 16 : 0);
+        int to = c < 4 ? S::VALUES_AT + swizzled(r, c) : S::METAS_AT + ((c - 4) * S::ROWS + r) * 16;
+        cp_async<16>(stage + to, row + (there ? at : 0), there ? 16 : 0);
     }
 }
 
 /* Folds block `block` of the pair in a stage: NI tiles of activations from row `row0` of the stage on. */
 template <class S>
-DEVICE void multiply_block(const unsigned char *stage, int block, int row0, const uint32_t a[][2][4], const row_numbers w[][2],
-                           float acc[][S::NI][4])
+DEVICE void multiply_block(const unsigned char *stage, int block, int row0, const uint32_t a[][2][4],
+                           const row_numbers w[][2], float acc[][S::NI][4])
 {
     constexpr enum dtype T = S::T;
     const int lane = lane_id(), matrix = lane / 8;
 #pragma unroll
     for (int n = 0; n < S::NI; n += 2) {
         uint32_t b[4]; /* matrices: both halves of the block for tile n, then for tile n + 1 */
-        ldmatrix_x4(b, stage + S::VALUES_AT + swizzled(row0 + 8 * n + matrix / 2 * 8 + lane % 8, 2 * block + matrix % 2));
+        int r = row0 + 8 * n + matrix / 2 * 8 + lane % 8, c = 2 * block + matrix % 2;
+        ldmatrix_x4(b, stage + S::VALUES_AT + swizzled(r, c));
 #pragma unroll
         for (int k = 0; k < 2; k++) {
             column_meta meta;

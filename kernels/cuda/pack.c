@@ -102,7 +102,8 @@ static void put_nibbles(struct place p, const uint32_t q[8])
 {
     int g = p.row % 8, half = p.row / 8;
     for (int t = 0; t < 4; t++)
-        or_word(p.pair + 16 * (4 * g + t) + 8 * p.block + 4 * half, (q[t] & 0x0f0f0f0fu) | (q[4 + t] & 0x0f0f0f0fu) << 4);
+        or_word(p.pair + 16 * (4 * g + t) + 8 * p.block + 4 * half,
+                (q[t] & 0x0f0f0f0fu) | (q[4 + t] & 0x0f0f0f0fu) << 4);
 }
 
 static void put_bits(struct place p, const uint32_t q[8])

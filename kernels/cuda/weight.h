@@ -28,7 +28,7 @@
  *   Q6_K    32 bytes: at 4g + 2·half: d f16
  *
  * Packing moves bits and changes none. Sizes are the file's own, but for Q4_K, whose 6-bit scales get a byte each
- * (+ 2.8 %). Rows that fill up the last tile, and the block that fills up the last pair, are zero bytes and never used. */
+ * (+ 2.8 %). Rows that fill up the last tile and the block that fills up the last pair are zero bytes, never used. */
 #ifndef OPENLORA_KERNELS_CUDA_WEIGHT_H
 #define OPENLORA_KERNELS_CUDA_WEIGHT_H
 

@@ -18,7 +18,10 @@ static inline void product_half(uint64_t *state, unsigned char *at)
     memcpy(at, &h, sizeof h);
 }
 
-static inline float product_float(uint64_t *state) { return (float)((int32_t)product_random(state) % 2000 - 1000) / 512.0f; }
+static inline float product_float(uint64_t *state)
+{
+    return (float)((int32_t)(product_random(state) % 2000) - 1000) / 512.0f;
+}
 
 /* Rows of a tensor as a file stores them; malloc'ed. */
 static inline struct weight_part product_tensor(enum dtype t, int64_t rows, int64_t cols, uint64_t seed)

@@ -38,8 +38,8 @@ static void check_product(struct pair *p, const struct product_case *c, const st
     for (int d = 0; d < 2; d++) {
         p->ops[d]->begin(p->stream[d], host, false);
         p->ops[d]->copy_in(p->stream[d], p->step.at[d], there, step_layout(&there->limits).bytes);
-        struct op_matmul op = {.y = y.at[d] + (dptr)c->col0 * 4, .ldy = ldy, .w = w[d], .bias = c->bias ? bias.at[d] : 0,
-                               .step = p->step.at[d], .rows = c->logits ? ROWS_LOGITS : ROWS_ALL};
+        struct op_matmul op = {.y = y.at[d] + (dptr)c->col0 * 4, .ldy = ldy, .w = w[d], .step = p->step.at[d],
+                               .bias = c->bias ? bias.at[d] : 0, .rows = c->logits ? ROWS_LOGITS : ROWS_ALL};
         op.a.f32 = op.a.q8 = a.at[d];
         p->ops[d]->matmul(p->stream[d], &op);
         pair_finish(p, d);

@@ -67,6 +67,10 @@ template <int BYTES> SIMT_INLINE void cp_async(void *to, const void *from, int b
     static_assert(BYTES == 4 || BYTES == 8 || BYTES == 16, "4, 8 or 16 bytes");
     simt::touch(nullptr, 0, simt::copy_issue(to, from, BYTES, bytes, SIMT_HERE), BYTES);
 }
+SIMT_INLINE void cp_async_stream(void *to, const void *from, SIMT_AT)
+{
+    cp_async<16>(to, from, 16, simt_file, simt_line);
+}
 SIMT_INLINE void cp_async_commit() { simt::copy_commit(); }
 template <int N> SIMT_INLINE void cp_async_wait()
 {
