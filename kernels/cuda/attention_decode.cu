@@ -149,7 +149,7 @@ template <int QUERIES, int DIMS> KERNEL(THREADS, 4) k_attention_decode(struct at
 
 template <int DIMS> static cudaError_t start(const struct attention_args &a, dim3 grid, cudaStream_t stream)
 {
-    auto kernel = a.heads == 1   ? k_attention_decode<1, DIMS>
+    auto attention_decode = a.heads == 1   ? k_attention_decode<1, DIMS>
                   : a.heads == 2 ? k_attention_decode<2, DIMS>
                   : a.heads <= 4 ? k_attention_decode<4, DIMS>
                                  : k_attention_decode<8, DIMS>;
@@ -157,7 +157,7 @@ template <int DIMS> static cudaError_t start(const struct attention_args &a, dim
                     : a.heads == 2 ? decode_tile<2, DIMS>::BYTES
                     : a.heads <= 4 ? decode_tile<4, DIMS>::BYTES
                                    : decode_tile<8, DIMS>::BYTES;
-    return LAUNCH(kernel, grid, dim3(THREADS), shared, stream, a);
+    return LAUNCH(attention_decode, grid, dim3(THREADS), shared, stream, a);
 }
 
 cudaError_t attention_decode_start(struct attention_args a, const struct gpu_bucket *bucket, cudaStream_t stream)

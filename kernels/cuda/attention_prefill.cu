@@ -133,10 +133,10 @@ cudaError_t attention_prefill_start(struct attention_args a, const struct gpu_bu
     attention_cut(&a, PREFILL_QUERIES);
     int tile_rows = PREFILL_QUERIES / a.heads;
     dim3 grid((unsigned)((bucket->rows + tile_rows - 1) / tile_rows), (unsigned)(a.n_kv_heads * a.parts));
-    auto kernel = a.padded <= 64 ? k_attention_prefill<64> : a.padded <= 128 ? k_attention_prefill<128>
+    auto attention_prefill = a.padded <= 64 ? k_attention_prefill<64> : a.padded <= 128 ? k_attention_prefill<128>
                                                                            : k_attention_prefill<256>;
     size_t shared = a.padded <= 64    ? prefill_tile<64>::BYTES
                     : a.padded <= 128 ? prefill_tile<128>::BYTES
                                       : prefill_tile<256>::BYTES;
-    return LAUNCH(kernel, grid, dim3(THREADS), shared, stream, a);
+    return LAUNCH(attention_prefill, grid, dim3(THREADS), shared, stream, a);
 }

@@ -268,10 +268,10 @@ cudaError_t attention_tensor_start(struct attention_args a, const struct gpu_buc
     attention_cut(&a, VECTORS);
     int tile_rows = VECTORS / a.heads;
     dim3 grid((unsigned)((bucket->rows + tile_rows - 1) / tile_rows), (unsigned)(a.n_kv_heads * a.parts));
-    auto kernel = a.padded <= 64 ? k_attention_tensor<64> : a.padded <= 128 ? k_attention_tensor<128>
+    auto attention_tensor = a.padded <= 64 ? k_attention_tensor<64> : a.padded <= 128 ? k_attention_tensor<128>
                                                                            : k_attention_tensor<256>;
     size_t shared = a.padded <= 64    ? tensor_tile<64>::BYTES
                     : a.padded <= 128 ? tensor_tile<128>::BYTES
                                       : tensor_tile<256>::BYTES;
-    return LAUNCH(kernel, grid, dim3(THREADS), shared, stream, a);
+    return LAUNCH(attention_tensor, grid, dim3(THREADS), shared, stream, a);
 }
