@@ -37,7 +37,7 @@ static json_t *device_json(const struct engine_stats *s)
 {
     const struct device_info *d = &s->device;
     return json_pack("{ss? si sI sI si}", "name", d->name[0] ? d->name : NULL, "index", d->index, "allocated_bytes",
-                     (json_int_t)d->allocated_bytes, "memory_bytes", (json_int_t)s->memory.total_bytes, "graphs",
+                     (json_int_t)memory_plan_taken(&s->memory), "memory_bytes", (json_int_t)s->memory.total_bytes, "graphs",
                      d->graphs);
 }
 

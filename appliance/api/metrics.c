@@ -148,7 +148,7 @@ static void engine_gauges(struct page *p, const struct engine_stats *s)
     gauge(p, "openlora:pages_kv", s->pages_kv, "Pages with KV, those of the prefix cache included.");
     gauge(p, "openlora:pages_adapter", s->pages_adapter, "Pages with adapters.");
     gauge(p, "openlora:pages_cached", s->pages_cached, "Pages that only the prefix cache holds.");
-    gauge(p, "openlora:device_bytes", (double)s->device.allocated_bytes, "Weights and buffers of the device.");
+    gauge(p, "openlora:device_bytes", (double)memory_plan_taken(&s->memory), "Weights and buffers of the device.");
     gauge(p, "openlora:device_memory_bytes", (double)s->memory.total_bytes, "All memory of the device.");
     device_info(p, &s->device);
     family(p, "vllm:cache_config_info", "gauge", "How the pool is cut.");

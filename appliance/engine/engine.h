@@ -84,6 +84,12 @@ struct memory_plan { /* bytes of the device's memory, in the order in which they
     int32_t adapter_pages;          /* pages of an adapter of rank 16 on every linear layer */
 };
 
+/* What we asked the device for. */
+static inline size_t memory_plan_taken(const struct memory_plan *p)
+{
+    return p->weights_bytes + p->work_bytes + p->pool_bytes;
+}
+
 int engine_open(const struct engine_config *, struct engine **out, struct err *e) __attribute__((warn_unused_result));
 /* What opening would take: loads the model, tells, and lets go. */
 int engine_plan(const struct engine_config *, struct memory_plan *out, struct err *e)

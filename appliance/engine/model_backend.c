@@ -25,7 +25,7 @@ struct model_backend {
     struct forward *forward;
     struct step_limits limits;
     dptr pool;
-    size_t page_bytes;
+    size_t page_bytes, work_bytes; /* of a page; of all that the forward pass took */
 };
 
 /* ---- the engine's calls */
@@ -118,10 +118,14 @@ static bool on_gpu(const struct device_info *info) { return strcmp(info->backend
 static int open_pool(struct model_backend *b, const struct engine_config *c, int32_t n_pages, int32_t most_pages,
                      struct err *e)
 {
+    struct device_info before, after;
     b->limits = engine_step_limits(c, most_pages);
     int rc = b->ops->alloc(b->device, (size_t)n_pages * b->page_bytes, &b->pool, e);
+    b->ops->info(b->device, &before);
     if (!rc)
         rc = forward_open(b->model, b->pool, &b->limits, &b->forward, e);
+    b->ops->info(b->device, &after);
+    b->work_bytes = after.allocated_bytes - before.allocated_bytes;
     return rc ? rc : forward_warm(b->forward, c->max_seqs, c->max_context, e);
 }
 
@@ -139,9 +143,10 @@ static int measure_pool(struct model_backend *b, const struct engine_config *c, 
     size_t left = info.free_bytes + (size_t)trial * b->page_bytes;
     plan->reserve_bytes = gpu_reserve_bytes(&info);
     if (left < plan->reserve_bytes + 2 * b->page_bytes)
-        return err_set(e, OL_ENOMEM, MODULE, "weights (%zu MB) and workspaces leave %zu MB of %s: too little for a "
-                       "page pool; lower max_rows or max_seqs, free its memory, or take a smaller model",
-                       plan->weights_bytes >> 20, left >> 20, info.name[0] ? info.name : info.backend);
+        return err_set(e, OL_ENOMEM, MODULE, "weights (%zu MB) and workspaces leave %zu MB of %s, less than a page pool and "
+                       "a reserve of %zu MB need: lower max_rows or max_seqs, free its memory, or take a smaller model",
+                       plan->weights_bytes >> 20, left >> 20, info.name[0] ? info.name : info.backend,
+                       plan->reserve_bytes >> 20);
     plan->pool_bytes = left - plan->reserve_bytes;
     return 0;
 }
@@ -185,10 +190,10 @@ static int finish_plan(struct model_backend *b, const struct model_file *file, s
     b->ops->info(b->device, &info);
     plan->pool_bytes = (size_t)plan->n_pages * b->page_bytes;
     plan->page_bytes = b->page_bytes;
-    size_t known = plan->weights_bytes + plan->pool_bytes;
-    plan->work_bytes = info.allocated_bytes > known ? info.allocated_bytes - known : 0;
-    if (on_gpu(&info) && plan->free_bytes > info.free_bytes + info.allocated_bytes)
-        plan->driver_bytes = plan->free_bytes - info.free_bytes - info.allocated_bytes;
+    plan->work_bytes = b->work_bytes;
+    size_t ours = memory_plan_taken(plan);
+    if (on_gpu(&info) && plan->free_bytes > info.free_bytes + ours)
+        plan->driver_bytes = plan->free_bytes - info.free_bytes - ours;
     return adapter_pages_of_rank(model_file_config(file), PLAN_RANK, b->page_bytes, &plan->adapter_pages, e);
 }
 

@@ -3,10 +3,12 @@ import json
 import os
 import pty
 import subprocess
+from pathlib import Path
 
 import pytest
 
 COMMANDS = ["chat", "run", "ps", "devices", "adapter", "bench", "logits", "tokenize"]
+ROOT = Path(__file__).resolve().parents[2]
 QUESTION = "What is the moon?"
 
 
@@ -105,6 +107,22 @@ def test_devices_and_what_a_model_takes(openlora, model):
     for words in (["--device", "cuda"], ["--device", "gpu"]):
         done = openlora("devices", "--model", model, *words, env=env)
         assert done.returncode == 1 and not done.stdout and len(done.stderr) > 40
+
+
+def test_what_a_model_takes_of_an_emulated_gpu(openlora, build):
+    plugin, tiny = build / "libopenlora_cuda_simt.so", ROOT / "build/test-models/smollm.Q4_1.gguf"
+    if build.name != "build" or not plugin.exists() or not tiny.exists():
+        pytest.skip("for the release build, with the emulator and tests/golden/make_models.py")
+    env = {"OPENLORA_CUDA_PLUGIN": str(plugin), "OPENLORA_SIMT_MEMORY_MIB": "400"}
+    words = ["devices", "--json", "--model", tiny, "--max-seqs", 2, "--max-context", 128, "--max-rows", 16]
+    found = json.loads(openlora(*words, env=env).stdout)
+    gpu, plan = found["devices"][1], found["plan"]
+    assert gpu["device"] == "cuda:0" and gpu["auto"] and gpu["isa"] == "sm_80" and found["why_no_gpu"] is None
+    assert plan["total_bytes"] == 400 << 20 and plan["reserve_bytes"] == 256 << 20
+    taken = sum(plan[part + "_bytes"] for part in ("weights", "work", "driver", "reserve", "pool"))
+    assert 0.99 * plan["total_bytes"] < taken <= plan["total_bytes"]
+    too_small = openlora(*words, env={**env, "OPENLORA_SIMT_MEMORY_MIB": "200"})
+    assert too_small.returncode == 1 and "a reserve of 256 MB" in too_small.stderr
 
 
 def test_bench_reports(openlora, model, adapters):

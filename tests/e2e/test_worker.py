@@ -8,11 +8,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from streaming import Stream
 from waiting import PATIENCE_S, until
 
 SUBJECTS = ["sea", "moon", "bread", "music", "winter", "horses", "iron", "letters"]
 CLIENTS = 8
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def children(pid):
@@ -120,14 +123,14 @@ def test_the_same_answers_through_kills(make_node, adapters, patience):
 
 
 def test_a_worker_that_hangs_is_killed(make_node, patience):
-    with make_node("--worker", "on", "--step-timeout-ms", int(1000 * patience)) as node:
+    with make_node("--worker", "on", "--step-timeout-ms", int(1000 * min(patience, 3))) as node:
         job = (node.model_id(), "A long story about the sea begins", 40, True)
         alone = ask(node, job)
         hung = worker_of(node)
         os.kill(hung, signal.SIGSTOP)
         started = time.monotonic()
         assert ask(node, job) == alone
-        assert 0.9 * patience < time.monotonic() - started < 60 * patience
+        assert 0.9 < time.monotonic() - started < 60 * patience
         assert not is_running(hung) and worker_of(node) != hung
         assert "did not finish within" in node.log()
 
@@ -166,6 +169,26 @@ def test_auto_computes_here_where_no_gpu_can(build, make_node, monkeypatch):
     with make_node("--device", "auto", "--worker", "on") as node:
         assert "computing on the CPU: no NVIDIA driver" in node.log()
         assert worker_of(node)
+
+
+def test_a_gpu_in_its_worker(build, make_node, monkeypatch, patience):
+    """The emulated GPU: the CPU's answer to the bit, though every worker meets an illegal access in its 700th kernel."""
+    plugin, tiny = build / "libopenlora_cuda_simt.so", ROOT / "build/test-models/smollm.Q4_1.gguf"
+    if patience > 1 or not plugin.exists() or not tiny.exists():
+        pytest.skip("for the release build, with the emulator and tests/golden/make_models.py")
+    flags = ("--max-seqs", 2, "--max-context", 128, "--max-rows", 16, "--pool-mb", 8)
+    with make_node("--device", "cpu", *flags, model=tiny, adapters={}) as node:
+        job = (node.model_id(), "What is the moon?", 40, False)
+        cpu = ask(node, job)
+    monkeypatch.setenv("OPENLORA_CUDA_PLUGIN", str(plugin))
+    monkeypatch.setenv("OPENLORA_SIMT_FAULT", "address@700")
+    with make_node("--device", "auto", *flags, model=tiny, adapters={}) as node:
+        state = node.json("GET", "/readyz")[1]
+        assert state["backend"] == "cuda" and state["device"]["name"].startswith("Emulated")
+        assert ask(node, job) == cpu
+        assert node.json("GET", "/readyz")[1]["restarts"] > 0 and "illegal memory access" in node.log()
+        assert "libopenlora_cuda" not in Path(f"/proc/{node.process.pid}/maps").read_text()
+        assert "libopenlora_cuda" in Path(f"/proc/{worker_of(node)}/maps").read_text()
 
 
 def test_bad_settings_are_told(build, model):
