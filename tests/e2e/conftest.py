@@ -77,7 +77,7 @@ def small_pool_mb(model):
 @pytest.fixture(scope="session")
 def make_node(request, build, model, adapters, patience):
     """Nodes with the model and both adapters unless told otherwise; use in a with statement."""
-    device = ("--device", request.config.getoption("--device"))
+    device = ("--device", request.config.getoption("--device"), "--step-timeout-ms", int(30000 * patience))
 
     def make(*flags, **kwargs):
         return Node(build, kwargs.pop("model", model), kwargs.pop("adapters", adapters), flags=device + flags,
