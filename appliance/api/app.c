@@ -96,7 +96,7 @@ static int open_engine(struct app *app, struct err *e)
         .model_path = c->model,
         .device_name = c->device,
         .step_timeout_ms = (int32_t)c->step_timeout_ms,
-        .device = {.threads = (int)c->threads, .isa = c->isa},
+        .device = {.threads = (int)c->threads, .isa = c->isa, .fast = c->fast},
         .pool_bytes = (size_t)c->pool_mb << 20,
         .max_context = (int32_t)c->max_context,
         .max_seqs = (int32_t)c->max_seqs,

@@ -35,6 +35,7 @@ struct config {
     char *model, *model_name;    /* model_name NULL: from the file's name */
     int64_t threads;
     char *device, *engine_worker, *isa;
+    bool fast;
     int64_t step_timeout_ms;
     int64_t pool_mb, max_context, max_seqs, max_rows, max_queue;
     bool prefix_cache;

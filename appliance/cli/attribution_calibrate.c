@@ -66,7 +66,7 @@ static int answer(struct local_chat *chat, bool adapter, const struct prompt_lis
 static int answer_all(struct session *x, struct err *e)
 {
     const struct calibrate_args *a = x->args;
-    const struct local_chat_config config = {a->model, a->adapter, "cpu", a->isa, (int)a->threads, SEQUENCES};
+    const struct local_chat_config config = {a->model, a->adapter, "cpu", a->isa, (int)a->threads, SEQUENCES, false};
     struct local_chat chat;
     int rc = local_chat_open(&config, &chat, e);
     if (!rc)

@@ -18,7 +18,7 @@ struct bench_args {
     const char *model, *device, *isa;
     int64_t threads, prompt, gen, seqs, context;
     double zipf;
-    bool unused, json;
+    bool unused, fast, json;
     struct option_list adapters;
 };
 
@@ -240,6 +240,7 @@ int command_bench(const struct command *command, int argc, char **argv)
         REAL("zipf", &a.zipf, "X", "draw adapters with Zipf exponent X; 0: in turn", 0, 10),
         FLAG("unused", &a.unused, "keep the adapters resident, but use none"),
         TEXT("device", &a.device, "NAME", DEVICE_HELP),
+        FLAG("fast", &a.fast, FAST_HELP),
         TEXT("isa", &a.isa, "NAME", "auto, ref, avx2 or avx512"),
         FLAG("json", &a.json, "print one JSON object"),
         OPTIONS_END};
@@ -253,7 +254,8 @@ int command_bench(const struct command *command, int argc, char **argv)
     struct err e = {0};
     int64_t longest = a.context + a.gen > a.prompt ? a.context + a.gen : a.prompt;
     int32_t max_rows = a.seqs > CHUNK_TOKENS ? (int32_t)a.seqs : CHUNK_TOKENS;
-    struct local_config config = {.model_path = a.model, .device = a.device, .isa = a.isa, .threads = (int)a.threads,
+    struct local_config config = {.model_path = a.model, .device = a.device, .isa = a.isa, .fast = a.fast,
+                                  .threads = (int)a.threads,
                                   .adapters = a.adapters.items, .n_adapters = a.adapters.n, .max_rows = max_rows,
                                   .max_logits = (int32_t)a.seqs, .n_seqs = (int32_t)a.seqs,
                                   .seq_tokens = (int32_t)longest};

@@ -30,7 +30,8 @@ int local_chat_open(const struct local_chat_config *config, struct local_chat *c
         snprintf(root, sizeof root, "%.*s", (int)(strrchr(path, '/') - path) + 1, path);
     }
     struct engine_config engine = {.model_path = config->model, .adapter_roots = roots, .device_name = config->device,
-                                   .device = {.threads = config->threads, .isa = config->isa},
+                                   .device = {.threads = config->threads, .isa = config->isa,
+                                              .fast = config->fast},
                                    .n_adapter_roots = config->adapter ? 1 : 0, .max_seqs = config->max_seqs};
     int rc = engine_open(&engine, &c->engine, e);
     if (!rc)

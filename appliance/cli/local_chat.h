@@ -15,6 +15,7 @@ struct local_chat_config {
     const char *model, *adapter, *device, *isa; /* all but the model may be NULL */
     int threads;                       /* 0: one per core */
     int32_t max_seqs;
+    bool fast;                         /* see device_config */
 };
 
 struct local_chat {

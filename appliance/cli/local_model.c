@@ -86,8 +86,8 @@ int local_model_open(const struct local_config *c, struct local_model *m, struct
     if (!rc)
         rc = model_file_open(c->model_path, &m->file, e);
     if (!rc)
-        rc = m->ops->open(&(struct device_config){.index = choice.index, .threads = c->threads, .isa = c->isa}, &m->device,
-                          e);
+        rc = m->ops->open(&(struct device_config){.index = choice.index, .threads = c->threads, .isa = c->isa, .fast = c->fast},
+                          &m->device, e);
     if (!rc)
         rc = model_load(m->file, m->ops, m->device, &m->model, e);
     if (!rc) {

@@ -13,6 +13,7 @@ struct local_config {
     const char *device;           /* see device_choose; NULL: auto */
     const char *isa;              /* NULL: the best there is */
     int threads;                  /* 0: one per core */
+    bool fast;                    /* see device_config */
     const char *const *adapters;  /* (n_adapters) paths, all made resident */
     int n_adapters;
     int32_t max_rows, max_logits; /* per step */

@@ -13,6 +13,7 @@ enum { MAX_TOKENS = 1 << 20 };
 struct logits_args {
     const char *model, *adapter, *tokens, *out, *device, *isa;
     int64_t chunk, threads;
+    bool fast;
 };
 
 /* Ids separated by blanks. *ids is owned by the caller; returns their number or −1 after a message. */
@@ -105,6 +106,7 @@ int command_logits(const struct command *command, int argc, char **argv)
         INT("chunk", &a.chunk, "N", "tokens per step: changes speed and memory, never the result", 1, 4096),
         INT("threads", &a.threads, "N", "compute threads, 0: every core", 0, MAX_DEVICE_THREADS),
         TEXT("device", &a.device, "NAME", DEVICE_HELP),
+        FLAG("fast", &a.fast, FAST_HELP),
         TEXT("isa", &a.isa, "NAME", "auto, ref, avx2 or avx512"),
         OPTIONS_END};
     int words = options_parse(command, options, argc, argv, 0);
@@ -118,7 +120,8 @@ int command_logits(const struct command *command, int argc, char **argv)
     int code = EXIT_FAILED;
     struct local_model m;
     if (n > 0) {
-        struct local_config config = {.model_path = a.model, .device = a.device, .isa = a.isa, .threads = (int)a.threads,
+        struct local_config config = {.model_path = a.model, .device = a.device, .isa = a.isa, .fast = a.fast,
+                                      .threads = (int)a.threads,
                                       .adapters = &a.adapter, .n_adapters = a.adapter ? 1 : 0,
                                       .max_rows = (int32_t)a.chunk, .max_logits = (int32_t)a.chunk, .n_seqs = 1,
                                       .seq_tokens = (int32_t)n};

@@ -44,6 +44,7 @@ struct option {
 #define INT(name, value, argument, help, min, max) {name, OPTION_INT, false, value, argument, help, min, max}
 #define REAL(name, value, argument, help, min, max) {name, OPTION_REAL, false, value, argument, help, min, max}
 #define DEVICE_HELP "what computes: auto (a GPU if one can be used), cpu, cuda or cuda:N"
+#define FAST_HELP "GPU: prompts on tensor cores; faster, and not the CPU's bits any more"
 #define OPTIONS_END {NULL, OPTION_FLAG, false, NULL, NULL, NULL, 0, 0}
 
 struct command {

@@ -17,6 +17,7 @@ struct run_args {
     const char *model, *adapter, *device, *isa;
     int64_t threads, max_tokens, seed;
     double temperature, top_p;
+    bool fast;
 };
 
 struct runner {
@@ -155,6 +156,7 @@ int command_run(const struct command *command, int argc, char **argv)
         REAL("top-p", &a.top_p, "P", "sample among the most likely tokens of this total probability", 0, 1),
         INT("seed", &a.seed, "N", "of sampling", 0, INT32_MAX),
         TEXT("device", &a.device, "NAME", DEVICE_HELP),
+        FLAG("fast", &a.fast, FAST_HELP),
         INT("threads", &a.threads, "N", "compute threads, 0: every core", 0, MAX_DEVICE_THREADS),
         TEXT("isa", &a.isa, "NAME", "auto, ref, avx2 or avx512"),
         FLAG("json", &json, "print one JSON object per answer instead of a stream"),
@@ -164,7 +166,7 @@ int command_run(const struct command *command, int argc, char **argv)
         return options_exit(words);
     struct runner r = {.args = &a};
     struct err e = {0};
-    const struct local_chat_config config = {a.model, a.adapter, a.device, a.isa, (int)a.threads, 1};
+    const struct local_chat_config config = {a.model, a.adapter, a.device, a.isa, (int)a.threads, 1, a.fast};
     int rc = local_chat_open(&config, &r.chat, &e);
     r.adapter = a.adapter ? LOCAL_ADAPTER : NULL;
     struct conversation conversation = {reply, use_adapter, &r, system, json};

@@ -28,7 +28,7 @@ struct worker {
 static int load(struct worker *w, const struct worker_open *o, const struct device_choice *device, struct err *e)
 {
     struct engine_config c = {.model_path = o->model_path,
-                              .device = {.threads = o->threads, .isa = o->isa[0] ? o->isa : NULL},
+                              .device = {.threads = o->threads, .fast = o->fast, .isa = o->isa[0] ? o->isa : NULL},
                               .max_context = o->max_context, .max_seqs = o->max_seqs, .max_rows = o->max_rows,
                               .pool_bytes = (size_t)o->pool_bytes};
     char version[65];

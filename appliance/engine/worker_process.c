@@ -184,7 +184,8 @@ static int describe(struct worker_process *w, const struct engine_config *c, con
 {
     const char *device = c->device_name ? c->device_name : "auto";
     struct worker_open *o = &w->open;
-    *o = (struct worker_open){.parent = getpid(), .threads = c->device.threads, .max_context = c->max_context,
+    *o = (struct worker_open){.parent = getpid(), .threads = c->device.threads, .fast = c->device.fast,
+                              .max_context = c->max_context,
                               .max_seqs = c->max_seqs, .max_rows = c->max_rows, .pool_bytes = c->pool_bytes};
     const char *isa = c->device.isa ? c->device.isa : "";
     if (strlen(c->model_path) >= sizeof o->model_path)

@@ -22,6 +22,7 @@ struct worker_open { /* the first message: what to load, and how */
     char version[65];      /* that the files must still have */
     char device[24], isa[24];
     int32_t threads, max_context, max_seqs, max_rows;
+    bool fast;
     int32_t n_pages;       /* > 0: exactly so many */
     uint64_t pool_bytes;
 };
