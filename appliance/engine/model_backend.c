@@ -114,7 +114,7 @@ static int count_pages(size_t pool_bytes, size_t page_bytes, int32_t *n_pages, s
 
 static bool on_gpu(const struct device_info *info) { return strcmp(info->backend, "cpu") != 0; }
 
-/* The pool and the forward pass on it. most_pages: bound for page lists, so that trial and real pass are alike. */
+/* The pool and the forward pass on it, whose page lists may name most_pages: in a trial as many as the pool may have. */
 static int open_pool(struct model_backend *b, const struct engine_config *c, int32_t n_pages, int32_t most_pages,
                      struct err *e)
 {
@@ -151,19 +151,19 @@ static int measure_pool(struct model_backend *b, const struct engine_config *c, 
     return 0;
 }
 
-static int size_pool(struct model_backend *b, const struct engine_config *c, struct memory_plan *plan,
-                     int32_t *most_pages, struct err *e)
+static int size_pool(struct model_backend *b, const struct engine_config *c, struct memory_plan *plan, struct err *e)
 {
     struct device_info info;
+    int32_t most_pages;
     b->ops->info(b->device, &info);
     plan->pool_bytes = c->pool_bytes;
     if (!plan->pool_bytes && !on_gpu(&info))
         plan->pool_bytes = default_pool_bytes();
     int rc = 0;
     if (!plan->pool_bytes) {
-        rc = count_pages(info.free_bytes, b->page_bytes, most_pages, e);
+        rc = count_pages(info.free_bytes, b->page_bytes, &most_pages, e);
         if (!rc)
-            rc = measure_pool(b, c, *most_pages, plan, e);
+            rc = measure_pool(b, c, most_pages, plan, e);
     }
     if (!rc)
         rc = count_pages(plan->pool_bytes, b->page_bytes, &plan->n_pages, e);
@@ -220,11 +220,10 @@ int model_backend_open(const struct engine_config *c, const struct device_choice
         plan->weights_bytes = info.allocated_bytes;
         b->page_bytes = model_kv_shape(b->model).page_bytes;
     }
-    int32_t most_pages = 0;
     if (!rc && !n_pages)
-        rc = size_pool(b, c, plan, &most_pages, e);
+        rc = size_pool(b, c, plan, e);
     if (!rc)
-        rc = open_pool(b, c, plan->n_pages, most_pages > plan->n_pages ? most_pages : plan->n_pages, e);
+        rc = open_pool(b, c, plan->n_pages, plan->n_pages, e);
     if (!rc)
         rc = finish_plan(b, file, plan, e);
     if (rc) {

@@ -176,12 +176,13 @@ def test_a_gpu_in_its_worker(build, make_node, monkeypatch, patience):
     plugin, tiny = build / "libopenlora_cuda_simt.so", ROOT / "build/test-models/smollm.Q4_1.gguf"
     if patience > 1 or not plugin.exists() or not tiny.exists():
         pytest.skip("for the release build, with the emulator and tests/golden/make_models.py")
-    flags = ("--max-seqs", 2, "--max-context", 128, "--max-rows", 16, "--pool-mb", 8)
+    flags = ("--max-seqs", 2, "--max-context", 128, "--max-rows", 16)
     with make_node("--device", "cpu", *flags, model=tiny, adapters={}) as node:
         job = (node.model_id(), "What is the moon?", 40, False)
         cpu = ask(node, job)
     monkeypatch.setenv("OPENLORA_CUDA_PLUGIN", str(plugin))
     monkeypatch.setenv("OPENLORA_SIMT_FAULT", "address@700")
+    monkeypatch.setenv("OPENLORA_SIMT_MEMORY_MIB", "300")  # the pool is what is left: every worker must find the same
     with make_node("--device", "auto", *flags, model=tiny, adapters={}) as node:
         state = node.json("GET", "/readyz")[1]
         assert state["backend"] == "cuda" and state["device"]["name"].startswith("Emulated")
