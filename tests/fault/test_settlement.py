@@ -35,8 +35,7 @@ class Node:
             self.deposits += ETHER
         net.anvil.mine(24)  # reorgs leave deposits alone
         self.recorded = 0
-        # A step that began before knows nothing of the deposits, and would find receipts of now unpaid.
-        assert self.until(self.sees_the_head, "the lane does not see the chain's head", mine=False)
+        self.await_head()
 
     def close(self):
         self.lane.kill()
@@ -44,9 +43,12 @@ class Node:
     def is_dead(self):
         return self.lane.process.poll() is not None
 
-    def sees_the_head(self):
-        head = self.lane.ask("status")["head"]
-        return head and head["number"] >= int(self.net.call("eth_blockNumber"), 16)
+    def await_head(self):
+        """A step that began before knows nothing of what the test has just done on the chain, and would take the next
+        receipts for unpaid, or the bond for large enough."""
+        newest = int(self.net.call("eth_blockNumber"), 16)
+        sees = lambda: (self.lane.ask("status")["head"] or {"number": -1})["number"] >= newest
+        assert self.until(sees, "the lane does not see the chain's head", mine=False)
 
     def dies(self):
         """Whether the process ends before all is anchored, while blocks come."""
@@ -401,6 +403,7 @@ def test_gas_spike(net, tmp_path):
     spike = hex(500 * 10**9)
     net.call("anvil_setNextBlockBaseFeePerGas", spike)
     net.anvil.mine()
+    node.await_head()
     node.record(10)
 
     def warned():
@@ -575,6 +578,7 @@ def test_no_claims_without_a_bond(net, tmp_path):
     assert node.settle()
     before = net.collected()
     net.do("Settlement", "unbond(address,uint128)", NODE, net.node()["bond"], sender=NODE)
+    node.await_head()
     node.record(20)
     node.until(lambda: any(d["code"] == "bond_too_small" for d in node.lane.ask("pending")["dead"]), "no letter")
     assert net.collected() == before

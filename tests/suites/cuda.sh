@@ -30,8 +30,8 @@ cuda_oldest() {
 with_toolkit() { env PATH="$CUDA_ROOT/bin:$PATH" "$@"; }
 
 check "compile" cuda_compile
-check "compile with CUDA 12.4" cuda_oldest
-check "budgets" with_toolkit python tests/cuda/budgets.py "$CUDA_PLUGIN"
-check "instructions" with_toolkit python tests/cuda/sass.py "$CUDA_PLUGIN"
-check "plugin" env CUDA_PLUGIN="$PWD/$CUDA_PLUGIN" python -m pytest -q -p no:cacheprovider tests/cuda/test_plugin.py
-check "the checks themselves" with_toolkit python -m pytest -q -p no:cacheprovider tests/cuda/test_checks.py
+check_beside "compile with CUDA 12.4" cuda_oldest
+check_beside "budgets" with_toolkit python tests/cuda/budgets.py "$CUDA_PLUGIN"
+check_beside "instructions" with_toolkit python tests/cuda/sass.py "$CUDA_PLUGIN"
+check_beside "plugin" env CUDA_PLUGIN="$PWD/$CUDA_PLUGIN" python -m pytest -q -p no:cacheprovider tests/cuda/test_plugin.py
+check_beside "the checks themselves" with_toolkit python -m pytest -q -p no:cacheprovider tests/cuda/test_checks.py
