@@ -53,8 +53,9 @@
 #include <stdint.h>
 
 #define NUMERICS_ID "ol-int8x32-2" /* changes whenever the contract above changes */
-/* The same, but for rows of sequences with several rows in a step: their attention is F16 products with float32 sums. */
-#define NUMERICS_ID_FAST NUMERICS_ID "+f16-attention-1"
+/* The same, but for rows of sequences with several rows in a step, whose attention is F16 products with float32 sums, and
+ * products of F16 and BF16 weights with more than 16 rows, which are of rounded activations, in any order. */
+#define NUMERICS_ID_FAST NUMERICS_ID "+fast-1"
 
 enum { ATTENTION_SPLIT = 256, MAX_HEAD_DIM = 256, MAX_DEVICE_THREADS = 256 };
 
@@ -70,7 +71,8 @@ struct device_config {
     int index;         /* which GPU, as its driver counts; 0 on the CPU */
     int threads;       /* CPU: compute threads, the waiting one included; 0 = one per core this process may use */
     const char *isa;   /* CPU: NULL or "auto", else "ref", "avx2", "avx512" (see device_info.isa) */
-    bool fast;         /* CUDA: attention over prompts on tensor cores, by NUMERICS_ID_FAST */
+    bool fast;         /* CUDA: attention over prompts on tensor cores, products of F16 and BF16 weights with many rows by
+                          cuBLASLt; its numerics are NUMERICS_ID_FAST */
     bool protect;      /* CPU, debugging: device memory is unreadable outside of wait, upload, download */
 };
 

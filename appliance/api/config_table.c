@@ -31,7 +31,7 @@ const struct setting settings[] = {
     {"model", "device", "device", S_TEXT, AT(device), 0, 0, "NAME",
      "what computes: auto (a GPU if one can be used), cpu, cuda, cuda:N", "auto"},
     {"model", "fast", "fast", S_BOOL, AT(fast), 0, 0, "yes|no",
-     "GPU: attention over prompts on tensor cores; faster, and not the CPU's bits any more", "no"},
+     "GPU: prompts on tensor cores and by cuBLASLt; faster, and not the CPU's bits any more", "no"},
     {"model", "worker", "worker", S_TEXT, AT(engine_worker), 0, 0, "WHEN",
      "compute in a process of its own, started again when it is lost: on, off, auto (on a GPU)", "auto"},
     {"model", "step_timeout_ms", "step-timeout-ms", S_INT, AT(step_timeout_ms), 1, 3600000, "MS",

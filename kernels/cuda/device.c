@@ -1,4 +1,5 @@
 /* The CUDA device: opening, what is known of it, and the table of operations. */
+#include "kernels/cuda/cublaslt.h"
 #include "kernels/cuda/gpu.h"
 
 #include <stdio.h>
@@ -65,6 +66,7 @@ static void gpu_close(struct device *d)
 {
     if (!d)
         return;
+    gpu_blas_close(d, d->blas);
     gpu_forget_memory(d);
     pthread_mutex_destroy(&d->mutex);
     free(d);
@@ -79,6 +81,8 @@ static int gpu_open(const struct device_config *config, struct device **out, str
     d->tensor_attention = config->fast;
     pthread_mutex_init(&d->mutex, NULL);
     int rc = open_device(d, config->index, e);
+    if (!rc && config->fast)
+        rc = gpu_blas_open(d, &d->blas, e);
     if (rc) {
         gpu_close(d);
         return rc;

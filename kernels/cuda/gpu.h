@@ -57,6 +57,7 @@ struct device {
     uint64_t memory_bytes_s; /* by the data sheet */
     char name[64], isa[16];
     bool tensor_attention; /* prompts on tensor cores: device_config.fast */
+    struct gpu_blas *blas; /* products by cuBLASLt: device_config.fast, else NULL */
     int graphs;          /* held */
     uint64_t replays;    /* steps that were started from a graph */
     pthread_mutex_t mutex; /* of the list and its sum */

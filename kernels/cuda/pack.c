@@ -280,6 +280,7 @@ int gpu_weight_load(struct device *d, const struct weight_part *parts, int n_par
         return rc;
     }
     *copy = w;
+    copy->blas = w.dtype == DTYPE_F16 || w.dtype == DTYPE_BF16 ? d->blas : NULL;
     *out = copy;
     return 0;
 }

@@ -46,6 +46,7 @@ struct weight {
     dptr data;
     size_t bytes;
     size_t stride;      /* of a tile, or of a row of floats */
+    struct gpu_blas *blas; /* multiplies it with many rows (cublaslt.h); NULL: the exact kernels do */
 };
 
 /* Bytes of a pair and of a head. */
