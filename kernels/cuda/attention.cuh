@@ -72,7 +72,7 @@ template <int QUERIES_, int GROUPS_, int THREADS_, int DIMS_, int STAGES_> struc
     static constexpr int QUERIES = QUERIES_, GROUPS = GROUPS_, THREADS = THREADS_, DIMS = DIMS_, STAGES = STAGES_;
     static constexpr int ALL = QUERIES * GROUPS;               /* query vectors */
     static constexpr int GROUP_THREADS = THREADS / GROUPS, GROUP_WARPS = GROUP_THREADS / WARP;
-    static constexpr int TOKENS = SPLIT / GROUP_THREADS;       /* of a thread, keys */
+    static constexpr int TOKENS = SPLIT / GROUP_THREADS;       /* of a thread, keys: 2 or 4 */
     static constexpr int V_TOKENS = STAGE_BYTES / 2 / DIMS;    /* of a stage */
     static constexpr int SHARE = GROUP_THREADS > DIMS ? GROUP_THREADS / DIMS : 1; /* threads of a dimension */
     static constexpr int DIM = GROUP_THREADS > DIMS ? 1 : DIMS / GROUP_THREADS;   /* dimensions of a thread, values */
@@ -156,31 +156,45 @@ template <int N> DEVICE void attention_halves(float (&x)[N], const uint16_t *fro
     }
 }
 
+/* 2 or 4 neighbours. */
+template <int N> DEVICE void attention_floats(float (&x)[N], const float *from)
+{
+    if constexpr (N == 2) {
+        float2 v = lds((const float2 *)from);
+        x[0] = v.x;
+        x[1] = v.y;
+    } else {
+        float4 v = lds((const float4 *)from);
+        x[0] = v.x;
+        x[1] = v.y;
+        x[2] = v.z;
+        x[3] = v.w;
+    }
+}
+
 /* Raw scores of this thread's tokens, 16 dimensions on. `q`: the group's queries, at the stage's first dimension. */
 template <class T>
 DEVICE void attention_score(float (&s)[T::TOKENS][T::QUERIES], const unsigned char *slot, const float *q, int dims)
 {
+    constexpr int STEP = T::GROUPS > 1 ? 2 : 4; /* dimensions at once: two, where registers are for scores */
     int t0 = (int)threadIdx.x % T::GROUP_THREADS * T::TOKENS;
-#pragma unroll
-    for (int d = 0; d < K_DIMS; d += 4) {
-        float4 query[T::QUERIES];
+#pragma unroll(T::GROUPS > 1 ? 1 : 4)
+    for (int d = 0; d < K_DIMS; d += STEP) {
+        float query[T::QUERIES][STEP];
 #pragma unroll
         for (int i = 0; i < T::QUERIES; i++)
-            query[i] = lds((const float4 *)(q + i * T::DIMS + d));
+            attention_floats(query[i], q + i * T::DIMS + d);
 #pragma unroll
-        for (int j = 0; j < 4; j++) {
+        for (int j = 0; j < STEP; j++) {
             if (d + j >= dims)
                 break;
-            const unsigned char *row = slot + (d + j) * (SPLIT * 2) + (t0 / 16 ^ j) * 32 + t0 % 16 * 2;
             float key[T::TOKENS];
-            attention_halves(key, (const uint16_t *)row);
+            attention_halves(key, (const uint16_t *)(slot + (d + j) * (SPLIT * 2) + (t0 / 16 ^ (d + j) % 4) * 32) + t0 % 16);
 #pragma unroll
-            for (int i = 0; i < T::QUERIES; i++) {
-                float x = j == 0 ? query[i].x : j == 1 ? query[i].y : j == 2 ? query[i].z : query[i].w;
+            for (int i = 0; i < T::QUERIES; i++)
 #pragma unroll
                 for (int t = 0; t < T::TOKENS; t++)
-                    s[t][i] = fmaf(x, key[t], s[t][i]);
-            }
+                    s[t][i] = fmaf(query[i][j], key[t], s[t][i]);
         }
     }
 }
@@ -229,9 +243,15 @@ template <class T> DEVICE void attention_weigh(float (&s)[T::TOKENS][T::QUERIES]
     for (int i = 0; i < T::QUERIES; i++) {
         int seen = attention_seen<T>(query0 + i, first);
         float m = attention_maximum<T>(query0 + i);
+        float weight[T::TOKENS];
 #pragma unroll
         for (int t = 0; t < T::TOKENS; t++) /* what nobody wrote may be a NaN: it weighs 0 */
-            sts(p + (query0 + i) * SPLIT + t0 + t, t0 + t < seen ? gpu_exp(s[t][i] - m) : 0.0f);
+            weight[t] = t0 + t < seen ? gpu_exp(s[t][i] - m) : 0.0f;
+        float *to = p + (query0 + i) * SPLIT + t0;
+        if constexpr (T::TOKENS == 2)
+            sts((float2 *)to, make_float2(weight[0], weight[1]));
+        else
+            sts((float4 *)to, make_float4(weight[0], weight[1], weight[2], weight[3]));
     }
     syncthreads();
     constexpr int LANES = T::ALL * 16 < WARP ? WARP : T::ALL * 16;
@@ -262,27 +282,26 @@ template <class T> DEVICE struct attention_place attention_place_of(int padded)
             dim >= padded || share * T::V_QUERIES >= T::QUERIES};
 }
 
-/* o += p · v over tokens t .. t + 3 of the split. EVERY: all queries see all of them. */
-template <class T, bool EVERY>
-DEVICE void attention_add_four(float (&o)[T::V_QUERIES][T::DIM], const uint16_t *row, int padded, int query0, int t,
-                               int first)
+/* o += p · v over tokens t .. t + N − 1 of the split. EVERY: all queries see all of them. */
+template <class T, int N, bool EVERY>
+DEVICE void attention_add_tokens(float (&o)[T::V_QUERIES][T::DIM], const uint16_t *row, int padded, int query0, int t,
+                                 int first)
 {
     SHARED(float, p, T::P);
-    float4 weight[T::V_QUERIES];
+    float weight[T::V_QUERIES][N];
 #pragma unroll
     for (int i = 0; i < T::V_QUERIES; i++)
-        weight[i] = lds((const float4 *)(p + (query0 + i) * SPLIT + t));
+        attention_floats(weight[i], p + (query0 + i) * SPLIT + t);
 #pragma unroll
-    for (int j = 0; j < 4; j++) {
+    for (int j = 0; j < N; j++) {
         float value[T::DIM];
         attention_halves(value, row + j * padded);
 #pragma unroll
         for (int i = 0; i < T::V_QUERIES; i++) {
-            float w = j == 0 ? weight[i].x : j == 1 ? weight[i].y : j == 2 ? weight[i].z : weight[i].w;
             bool sees = EVERY || t + j < attention_seen<T>(query0 + i, first);
 #pragma unroll
             for (int d = 0; d < T::DIM; d++)
-                o[i][d] = sees ? fmaf(w, value[d], o[i][d]) : o[i][d];
+                o[i][d] = sees ? fmaf(weight[i][j], value[d], o[i][d]) : o[i][d];
         }
     }
 }
@@ -295,9 +314,24 @@ DEVICE void attention_add_values(float (&o)[T::V_QUERIES][T::DIM], const unsigne
     int end = at.n_tokens - t0 < T::V_TOKENS ? at.n_tokens : t0 + T::V_TOKENS, t = t0;
     const uint16_t *row = (const uint16_t *)slot + me.dim;
     for (; t < end && t + 4 <= common; t += 4, row += 4 * padded)
-        attention_add_four<T, true>(o, row, padded, me.query0, t, at.first);
-    for (; t < end; t += 4, row += 4 * padded)
-        attention_add_four<T, false>(o, row, padded, me.query0, t, at.first);
+        attention_add_tokens<T, 4, true>(o, row, padded, me.query0, t, at.first);
+    for (; t < end; t += 2, row += 2 * padded)
+        attention_add_tokens<T, 2, false>(o, row, padded, me.query0, t, at.first);
+}
+
+/* Waits for a stage, lets the one STAGES − 1 ahead set out, and tells where the stage lies. */
+template <class T>
+DEVICE const unsigned char *attention_advance(const struct attention_args &a, const struct attention_split &at, int stage,
+                                              int stages)
+{
+    SHARED(unsigned char, ring, 0);
+    cp_async_wait<T::STAGES - 2>();
+    syncthreads(); /* this stage is everybody's; nobody reads the one before it any more */
+    int ahead = stage + T::STAGES - 1;
+    if (ahead < stages)
+        attention_load<T>(a, at, ahead, ring + ahead % T::STAGES * STAGE_BYTES);
+    cp_async_commit();
+    return ring + stage % T::STAGES * STAGE_BYTES;
 }
 
 /* One split from loads to o. Its maxima (attention_maximum) and sums stay in shared memory; the barriers of the values'
@@ -309,28 +343,26 @@ DEVICE void attention_gather(float (&o)[T::V_QUERIES][T::DIM], const struct atte
     SHARED(unsigned char, ring, 0);
     SHARED(float, q, T::Q);
     int k_stages = attention_k_stages(a), stages = attention_stages<T>(a, at);
-    float s[T::TOKENS][T::QUERIES] = {};
     for (int i = 0; i < T::STAGES - 1; i++) {
         if (i < stages)
             attention_load<T>(a, at, i, ring + i * STAGE_BYTES);
         cp_async_commit();
     }
-    for (int stage = 0; stage < stages; stage++) {
-        const unsigned char *slot = ring + stage % T::STAGES * STAGE_BYTES;
-        cp_async_wait<T::STAGES - 2>();
-        syncthreads(); /* this stage is everybody's; nobody reads the one before it any more */
-        int ahead = stage + T::STAGES - 1;
-        if (ahead < stages)
-            attention_load<T>(a, at, ahead, ring + ahead % T::STAGES * STAGE_BYTES);
-        cp_async_commit();
-        if (stage < k_stages) {
-            attention_score<T>(s, slot, q + (int)threadIdx.x / T::GROUP_THREADS * T::QUERIES * T::DIMS + stage * K_DIMS,
-                               a.head_dim - stage * K_DIMS);
-            if (stage == k_stages - 1)
-                attention_weigh<T>(s, a.scale, at.first);
-        } else if (!me.idle) {
+    float s[T::TOKENS][T::QUERIES] = {};
+    const float *mine = q + (int)threadIdx.x / T::GROUP_THREADS * T::QUERIES * T::DIMS;
+    for (int stage = 0; stage < k_stages; stage++)
+        attention_score<T>(s, attention_advance<T>(a, at, stage, stages), mine + stage * K_DIMS,
+                           a.head_dim - stage * K_DIMS);
+    attention_weigh<T>(s, a.scale, at.first);
+#pragma unroll
+    for (int i = 0; i < T::V_QUERIES; i++)
+#pragma unroll
+        for (int d = 0; d < T::DIM; d++)
+            o[i][d] = 0.0f;
+    for (int stage = k_stages; stage < stages; stage++) {
+        const unsigned char *slot = attention_advance<T>(a, at, stage, stages);
+        if (!me.idle)
             attention_add_values<T>(o, slot, a.padded, me, (stage - k_stages) * T::V_TOKENS, at, common);
-        }
     }
 }
 

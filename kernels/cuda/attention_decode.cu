@@ -116,7 +116,7 @@ template <int QUERIES, int DIMS> KERNEL(THREADS, 4) k_attention_decode(struct at
     int head0 = kv_head * a.group + in_group, n = a.group - in_group < a.heads ? a.group - in_group : a.heads;
     struct attention_split at = attention_split_at(a, ldg(&seq->page0), kv_head, split, pos + 1);
     struct attention_place me = attention_place_of<T>(a.padded);
-    float o[T::V_QUERIES][T::DIM] = {};
+    float o[T::V_QUERIES][T::DIM];
     load_queries<T>(a.qkv + row * a.ld + head0 * a.head_dim, n, a.head_dim, pos);
     attention_gather<T>(o, a, at, me, at.n_tokens);
 
@@ -147,23 +147,26 @@ template <int QUERIES, int DIMS> KERNEL(THREADS, 4) k_attention_decode(struct at
     attention_quantize(a, row, head0 * a.head_dim, cols);
 }
 
-template <int DIMS> static cudaError_t start(const struct attention_args &a, dim3 grid, cudaStream_t stream)
+template <int QUERIES, int DIMS>
+static cudaError_t start(const struct attention_args &a, dim3 grid, cudaStream_t stream)
 {
-    auto attention_decode = a.heads == 1   ? k_attention_decode<1, DIMS>
-                  : a.heads == 2 ? k_attention_decode<2, DIMS>
-                  : a.heads <= 4 ? k_attention_decode<4, DIMS>
-                                 : k_attention_decode<8, DIMS>;
-    size_t shared = a.heads == 1   ? decode_tile<1, DIMS>::BYTES
-                    : a.heads == 2 ? decode_tile<2, DIMS>::BYTES
-                    : a.heads <= 4 ? decode_tile<4, DIMS>::BYTES
-                                   : decode_tile<8, DIMS>::BYTES;
-    return LAUNCH(attention_decode, grid, dim3(THREADS), shared, stream, a);
+    auto attention_decode = k_attention_decode<QUERIES, DIMS>;
+    return LAUNCH(attention_decode, grid, dim3(THREADS), (decode_tile<QUERIES, DIMS>::BYTES), stream, a);
+}
+
+template <int DIMS> static cudaError_t start_heads(const struct attention_args &a, dim3 grid, cudaStream_t stream)
+{
+    return a.heads == 1   ? start<1, DIMS>(a, grid, stream)
+           : a.heads == 2 ? start<2, DIMS>(a, grid, stream)
+           : a.heads <= 4 ? start<4, DIMS>(a, grid, stream)
+                          : start<8, DIMS>(a, grid, stream);
 }
 
 cudaError_t attention_decode_start(struct attention_args a, const struct gpu_bucket *bucket, cudaStream_t stream)
 {
     attention_cut(&a, DECODE_QUERIES);
     dim3 grid((unsigned)bucket->splits, (unsigned)(a.n_kv_heads * a.parts), (unsigned)bucket->seqs);
-    return a.padded <= 64 ? start<64>(a, grid, stream) : a.padded <= 128 ? start<128>(a, grid, stream)
-                                                                         : start<256>(a, grid, stream);
+    return a.padded <= 64    ? start_heads<64>(a, grid, stream)
+           : a.padded <= 128 ? start_heads<128>(a, grid, stream)
+                             : start_heads<256>(a, grid, stream);
 }

@@ -15,7 +15,8 @@
  * thread folds its dimensions. That barrier also tells that nobody reads the ring any more, before the next split fills it.
  *
  * Shared memory: 3 stages of 8 KiB, 32 · (DIMS + 256) · 4: 73 KiB for heads of 128.
- * Registers: 32 scores, 32 of queries on the way, twice V_QUERIES · DIM sums; at most 255.
+ * Registers: 32 scores and 16 of queries on the way, or twice V_QUERIES · DIM sums and 32 weights; at most 128, for two
+ * blocks on an SM, with heads of up to 128.
  * Traffic: DRAM Σ context · n_kv · (head_dim + padded) · 2; L2 to SM that times ⌈rows / R⌉ · parts.
  * Multiply-adds: Σ over rows of position · n_heads · (head_dim + padded); they are what it waits for.
  * Machine code: LDGSTS.E.BYPASS.128, HADD2.F32 (F16 to F32), FFMA, LDS.128. */
@@ -90,7 +91,7 @@ template <class T> DEVICE void attend_rows(const struct attention_args &a, const
     int context = r.pos0 + r.n;
     for (int split = 0; split * SPLIT < context; split++) {
         struct attention_split at = attention_split_at(a, r.page0, kv_head, split, context);
-        float o[T::V_QUERIES][T::DIM] = {};
+        float o[T::V_QUERIES][T::DIM];
         attention_gather<T>(o, a, at, me, r.pos0 + 1 - at.first);
         fold_split<T>(all, o, me, at.first);
     }
@@ -110,7 +111,7 @@ template <class T> DEVICE void attend_rows(const struct attention_args &a, const
             attention_quantize(a, r.first + i, head0 * a.head_dim, heads * a.head_dim);
 }
 
-template <int DIMS> KERNEL(THREADS, 1) k_attention_prefill(struct attention_args a)
+template <int DIMS> KERNEL(THREADS, DIMS > 128 ? 1 : 2) k_attention_prefill(struct attention_args a)
 {
     int tile_rows = PREFILL_QUERIES / a.heads, n_rows = step_rows(a.step);
     int row = (int)(gridDim.x - 1 - blockIdx.x) * tile_rows; /* the last rows see most: they go first */
@@ -128,15 +129,18 @@ template <int DIMS> KERNEL(THREADS, 1) k_attention_prefill(struct attention_args
     }
 }
 
+template <int DIMS> static cudaError_t start(const struct attention_args &a, dim3 grid, cudaStream_t stream)
+{
+    auto attention_prefill = k_attention_prefill<DIMS>;
+    return LAUNCH(attention_prefill, grid, dim3(THREADS), prefill_tile<DIMS>::BYTES, stream, a);
+}
+
 cudaError_t attention_prefill_start(struct attention_args a, const struct gpu_bucket *bucket, cudaStream_t stream)
 {
     attention_cut(&a, PREFILL_QUERIES);
     int tile_rows = PREFILL_QUERIES / a.heads;
     dim3 grid((unsigned)((bucket->rows + tile_rows - 1) / tile_rows), (unsigned)(a.n_kv_heads * a.parts));
-    auto attention_prefill = a.padded <= 64 ? k_attention_prefill<64> : a.padded <= 128 ? k_attention_prefill<128>
-                                                                           : k_attention_prefill<256>;
-    size_t shared = a.padded <= 64    ? prefill_tile<64>::BYTES
-                    : a.padded <= 128 ? prefill_tile<128>::BYTES
-                                      : prefill_tile<256>::BYTES;
-    return LAUNCH(attention_prefill, grid, dim3(THREADS), shared, stream, a);
+    return a.padded <= 64    ? start<64>(a, grid, stream)
+           : a.padded <= 128 ? start<128>(a, grid, stream)
+                             : start<256>(a, grid, stream);
 }

@@ -263,15 +263,18 @@ template <int DIMS> KERNEL(THREADS, 1) k_attention_tensor(struct attention_args 
     }
 }
 
+template <int DIMS> static cudaError_t start(const struct attention_args &a, dim3 grid, cudaStream_t stream)
+{
+    auto attention_tensor = k_attention_tensor<DIMS>;
+    return LAUNCH(attention_tensor, grid, dim3(THREADS), tensor_tile<DIMS>::BYTES, stream, a);
+}
+
 cudaError_t attention_tensor_start(struct attention_args a, const struct gpu_bucket *bucket, cudaStream_t stream)
 {
     attention_cut(&a, VECTORS);
     int tile_rows = VECTORS / a.heads;
     dim3 grid((unsigned)((bucket->rows + tile_rows - 1) / tile_rows), (unsigned)(a.n_kv_heads * a.parts));
-    auto attention_tensor = a.padded <= 64 ? k_attention_tensor<64> : a.padded <= 128 ? k_attention_tensor<128>
-                                                                           : k_attention_tensor<256>;
-    size_t shared = a.padded <= 64    ? tensor_tile<64>::BYTES
-                    : a.padded <= 128 ? tensor_tile<128>::BYTES
-                                      : tensor_tile<256>::BYTES;
-    return LAUNCH(attention_tensor, grid, dim3(THREADS), shared, stream, a);
+    return a.padded <= 64    ? start<64>(a, grid, stream)
+           : a.padded <= 128 ? start<128>(a, grid, stream)
+                             : start<256>(a, grid, stream);
 }
