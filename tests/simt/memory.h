@@ -49,26 +49,43 @@ SIMT_INLINE void order_read_inline(size_t offset, const void *p, place at)
     s->read = k->number;
 }
 
+/* By ldg, which may take the value from a cache that stores pass by. */
+SIMT_INLINE void order_constant_inline(size_t offset, const void *p, place at)
+{
+    stamp *s = &memory.stamps[offset / STAMP_BYTES];
+    const kernel *k = current->block->launch;
+    if (__builtin_expect(s->wrote > k->safe, 0)) {
+        order_conflict_read(p, s, k, at);
+        if (s->wrote == k->number)
+            order_not_constant(p, "ldg", at);
+    }
+    s->read = s->constant = k->number;
+}
+
 SIMT_INLINE void order_write_inline(size_t offset, const void *p, place at)
 {
     stamp *s = &memory.stamps[offset / STAMP_BYTES];
     const kernel *k = current->block->launch;
     if (__builtin_expect(s->wrote > k->safe || s->read > k->safe, 0))
         order_conflict_write(p, s, k, at);
+    if (__builtin_expect(s->constant == k->number, 0))
+        order_not_constant(p, "store", at);
     s->wrote = k->number;
 }
 
 #ifdef SIMT_TSAN /* which must not watch the emulator's own tables */
 void order_read(size_t offset, const void *p, place at);
 void order_write(size_t offset, const void *p, place at);
+void order_constant(size_t offset, const void *p, place at);
 #else
 SIMT_INLINE void order_read(size_t offset, const void *p, place at) { order_read_inline(offset, p, at); }
 SIMT_INLINE void order_write(size_t offset, const void *p, place at) { order_write_inline(offset, p, at); }
+SIMT_INLINE void order_constant(size_t offset, const void *p, place at) { order_constant_inline(offset, p, at); }
 #endif
 
-/* READ, STREAM (once, past L1), WRITE: by one kernel at a time. SHARED_USE: by several, in an order that flags and counts
- * make. */
-enum access { READ, STREAM, WRITE, SHARED_USE };
+/* READ, CONSTANT (nobody writes it meanwhile), STREAM (the same, past L1), WRITE: by one kernel at a time. SHARED_USE: by
+ * several, in an order that flags and counts make. */
+enum access { READ, CONSTANT, STREAM, WRITE, SHARED_USE };
 
 /* What a kernel reads or writes, checked: inside one allocation, aligned to its size, and in order. */
 template <class T> SIMT_INLINE T *global(const T *p, access how, const char *what, place at)
@@ -81,12 +98,14 @@ template <class T> SIMT_INLINE T *global(const T *p, access how, const char *wha
     if (how == SHARED_USE)
         __atomic_store_n(&memory.stamps[offset / STAMP_BYTES].wrote, current->block->launch->number, __ATOMIC_RELAXED);
     else if (watching & WATCH_ORDER)
-        how == WRITE ? order_write(offset, p, at) : order_read(offset, p, at);
+        how == WRITE  ? order_write(offset, p, at)
+        : how == READ ? order_read(offset, p, at)
+                      : order_constant(offset, p, at);
     if (__builtin_expect(watching & WATCH_TRAFFIC, 0))
-        count_access(how == READ     ? COUNT_LOAD
-                     : how == STREAM ? COUNT_STREAM
-                     : how == WRITE  ? COUNT_STORE
-                                     : COUNT_ATOMIC,
+        count_access(how == STREAM       ? COUNT_STREAM
+                     : how == WRITE      ? COUNT_STORE
+                     : how == SHARED_USE ? COUNT_ATOMIC
+                                         : COUNT_LOAD,
                      (uintptr_t)p, sizeof(T), at);
     return (T *)((uintptr_t)p + (uintptr_t)memory.real);
 }

@@ -160,6 +160,11 @@ void order_conflict_write(const void *p, stamp *s, const kernel *k, place at)
         check(p, s->read, k->number, "writes", "read", at);
 }
 
+void order_not_constant(const void *p, const char *what, place at)
+{
+    violation(at, "%s at global address %p: this kernel reads by ldg what it also writes, and ldg may see either", what, p);
+}
+
 void order_flag_seen(const void *flag)
 {
     kernel *k = current->block->launch;
@@ -172,6 +177,7 @@ void order_flag_seen(const void *flag)
 
 #ifdef SIMT_TSAN
 void order_read(size_t offset, const void *p, place at) { order_read_inline(offset, p, at); }
+void order_constant(size_t offset, const void *p, place at) { order_constant_inline(offset, p, at); }
 void order_write(size_t offset, const void *p, place at) { order_write_inline(offset, p, at); }
 #endif
 

@@ -26,7 +26,7 @@
 /* --- Memory. --- */
 
 template <class T> SIMT_INLINE T ld(const T *p, SIMT_AT) { return *simt::global(p, simt::READ, "load", SIMT_HERE); }
-template <class T> SIMT_INLINE T ldg(const T *p, SIMT_AT) { return *simt::global(p, simt::READ, "load", SIMT_HERE); }
+template <class T> SIMT_INLINE T ldg(const T *p, SIMT_AT) { return *simt::global(p, simt::CONSTANT, "load", SIMT_HERE); }
 template <class T> SIMT_INLINE T ldg_stream(const T *p, SIMT_AT) { return *simt::global(p, simt::STREAM, "load", SIMT_HERE); }
 template <class T> SIMT_INLINE void st(T *p, T v, SIMT_AT) { *simt::global(p, simt::WRITE, "store", SIMT_HERE) = v; }
 template <class T> SIMT_INLINE T lds(const T *p, SIMT_AT) { return *simt::shared(p, simt::COUNT_SHARED_LOAD, "load", SIMT_HERE); }

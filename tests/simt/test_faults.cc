@@ -96,6 +96,13 @@ static void global_as_shared() { LAUNCH(k_global_as_shared, 1, 32, 128, 0, ints(
 KERNEL(32, 1) k_around_ld(int *out) { out[threadIdx.x] = 1; }
 static void around_ld() { LAUNCH(k_around_ld, 1, 32, 0, 0, ints(32)); }
 
+KERNEL(32, 1) k_written_under_ldg(int *x)
+{
+    int v = ldg(x + (threadIdx.x + 1) % 32);
+    st(x + threadIdx.x, v);
+}
+static void written_under_ldg() { LAUNCH(k_written_under_ldg, 1, 32, 0, 0, ints(32)); }
+
 /* --- Asynchronous copies. --- */
 
 KERNEL(64, 1) k_missing_wait(const int *x, int *out)
@@ -154,6 +161,7 @@ static const struct {
     {"misaligned_copy", misaligned_copy, "misaligned cp.async of 16 bytes"},
     {"global_as_shared", global_as_shared, "which is no address of shared memory"},
     {"around_ld", around_ld, "without ld, st or their like"},
+    {"written_under_ldg", written_under_ldg, "reads by ldg what it also writes"},
     {"missing_wait", missing_wait, "to which a cp.async is under way"},
     {"wait_for_too_few", wait_for_too_few, "to which a cp.async is under way"},
     {"early_refill", early_refill, "to which a cp.async is under way"},
