@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WORKSPACE_BYTES = 32 << 20, ROUNDED_BYTES = 32 << 20, MOST_PLANS = 512 };
+enum { WORKSPACE_BYTES = 32 << 20, ROUNDED_BYTES = 16 << 20, MOST_PLANS = 512 };
 
 struct shape {
     int64_t ldy;
