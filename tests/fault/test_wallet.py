@@ -88,7 +88,7 @@ def deployed(wallet, tmp_path):
         chain.file = str(tmp_path / "chain.json")
         chain.contracts = json.loads(wallet(
             "deploy", "--rpc", chain.url, "--dev-account", "--json", "--out", chain.file, "--set", "window_seconds=3",
-            "--set", "answer_seconds=1", "--set", "unbond_seconds=4", "--set", "thaw_seconds=60", command="chain"))
+            "--set", "answer_seconds=1", "--set", "unbond_seconds=600", "--set", "thaw_seconds=900", command="chain"))
         cast("send", "--rpc-url", chain.url, "--unlocked", "--from", SENDER, "--value", "2000000000000000000", address)
         chain.payer = address
         yield chain
@@ -120,7 +120,7 @@ def test_money_in_and_back(wallet, deployed):
     assert (shown["escrow"], shown["claimed"]) == ("0.5", "0")
     wallet("refund", "0.2", *where)
     assert "NotReady" in wallet("withdraw", *where, code=1)  # the thaw time is there so that no node is left unpaid
-    deployed.call("evm_increaseTime", 61)
+    deployed.call("evm_increaseTime", 901)
     deployed.mine()
     wallet("withdraw", *where)
     assert account(deployed) == (3 * 10**17, 0)
@@ -142,7 +142,7 @@ def test_node_is_handed_to_another_owner(wallet, deployed):
         assert "OnlyOwnerOf" in wallet("owner", *words, *where, *hot, command="chain", code=1)
     wallet("owner", "unbond", "2", *where, command="chain")
     assert "NotReady" in wallet("owner", "withdraw-bond", *where, command="chain", code=1)
-    deployed.call("evm_increaseTime", 5)
+    deployed.call("evm_increaseTime", 601)
     deployed.mine()
     wallet("owner", "withdraw-bond", *where, command="chain")
     held = view(deployed.contracts["WrappedNative"], "balanceOf(address)(uint256)", deployed.payer)
