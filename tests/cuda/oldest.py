@@ -32,6 +32,7 @@ SYSTEM_HEADERS = {
                 + "typedef unsigned long uintptr_t; typedef long intptr_t;\n",
     "math.h": "#define INFINITY __int_as_float(0x7f800000)\n", "limits.h": "#define INT_MAX 2147483647\n",
     "float.h": "#define FLT_MAX 3.402823466e+38F\n#define FLT_MIN 1.175494351e-38F\n",
+    "pthread.h": "struct pthread_mutex_t { long of_the_host; };\nstruct pthread_cond_t { long of_the_host; };\n",
     "stddef.h": "", "stdbool.h": "", "stdarg.h": "", "string.h": "", "stdio.h": "", "stdlib.h": "",
 }
 
