@@ -8,7 +8,11 @@ static const struct { int heads, kv_heads, head_dim; } shapes[] = {
     {2, 2, 32}, {2, 1, 64}, {9, 3, 64}, {4, 1, 128}, {8, 1, 64}, {9, 1, 80}, {2, 2, 80}, {3, 1, 96}, {2, 1, 256},
     {4, 2, 48}, {17, 1, 16}, {3, 1, 10}, {33, 1, 32},
 };
-enum { N_SHAPES = sizeof shapes / sizeof *shapes };
+#ifdef __SANITIZE_THREAD__ /* takes ten times as long: two shapes, of which one is cut into parts and ragged */
+enum { FIRST_SHAPE = 4, N_SHAPES = 6 };
+#else
+enum { FIRST_SHAPE = 0, N_SHAPES = sizeof shapes / sizeof *shapes };
+#endif
 
 struct rows { int pos0, n_rows; };
 
@@ -122,14 +126,15 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("attention");
-    const struct { const char *name; const TTest *test; int shapes; } cases[] = {
-        {"decode", decode, N_SHAPES}, {"prefill", prefill, N_SHAPES}, {"mixed", mixed, N_SHAPES},
-        {"sizes", smallest_and_largest, 3}, {"huge", huge_scores, 4},
+    const struct { const char *name; const TTest *test; int first, end; } cases[] = {
+        {"decode", decode, FIRST_SHAPE, N_SHAPES}, {"prefill", prefill, FIRST_SHAPE, N_SHAPES},
+        {"mixed", mixed, FIRST_SHAPE, N_SHAPES}, {"sizes", smallest_and_largest, 0, FIRST_SHAPE ? 1 : 3},
+        {"huge", huge_scores, 0, FIRST_SHAPE ? 1 : 4},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         TCase *tests = tcase_create(cases[i].name);
         tcase_set_timeout(tests, 240);
-        tcase_add_loop_test(tests, cases[i].test, 0, cases[i].shapes);
+        tcase_add_loop_test(tests, cases[i].test, cases[i].first, cases[i].end);
         suite_add_tcase(suite, tests);
     }
     SRunner *runner = srunner_create(suite);
