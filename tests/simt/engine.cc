@@ -13,7 +13,8 @@ namespace simt {
 
 std::recursive_mutex engine;
 
-static std::vector<CUstream_st *> streams; /* all there are */
+/* All there are. Not destroyed at exit, when some may still be in use. */
+static std::vector<CUstream_st *> &streams = *new std::vector<CUstream_st *>();
 static CUstream_st *legacy[MAX_DEVICES];   /* one for each GPU, when first used */
 static uint32_t actors;
 static uint64_t turns;

@@ -5,6 +5,7 @@
 #include "tests/simt/runtime.h"
 
 #include <map>
+#include <set>
 
 struct CUgraph_st {
     struct step {
@@ -31,6 +32,10 @@ namespace simt {
 typedef std::lock_guard<std::recursive_mutex> locked;
 static thread_local int captures; /* begun by this thread and not ended */
 
+/* Graphs stay, empty, when they are destroyed: events that their capture recorded refer to them. */
+static std::vector<CUgraph_st *> &graphs = *new std::vector<CUgraph_st *>();
+static std::set<CUgraphExec_st *> &executables = *new std::set<CUgraphExec_st *>();
+
 bool capturing_here() { return captures > 0; }
 
 cudaError_t capture_broken(CUstream_st *s)
@@ -50,6 +55,8 @@ static void enter(CUstream_st *s, CUgraph_st *g)
 cudaError_t capture(CUstream_st *s, work &&w)
 {
     CUgraph_st *g = s->recording ? s->recording : w.mark->recording;
+    if (!s->recording && g->streams.empty())
+        return cudaErrorCapturedEvent; /* of a capture that is over */
     if (w.kind == WORK_WAIT) {
         if (w.mark->recording != g || !g->marks.count(w.mark.get()))
             return cudaErrorStreamCaptureIsolation; /* an event from outside, or of another capture */
@@ -132,7 +139,8 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMo
     if (s->recording)
         return failed(cudaErrorIllegalState);
     captures++;
-    enter(s, new CUgraph_st());
+    graphs.push_back(new CUgraph_st());
+    enter(s, graphs.back());
     return cudaSuccess;
 }
 
@@ -154,7 +162,6 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out)
         member->recording = nullptr;
     g->streams.clear();
     if (rc != cudaSuccess) {
-        /* Events of the capture keep pointing to it; so it stays, empty. */
         g->steps.clear();
         return failed(rc);
     }
@@ -182,6 +189,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t g, unsigned l
     CUgraphExec_st *x = new CUgraphExec_st{g->steps, {nullptr}, nullptr, current_gpu()};
     for (int i = 1; i < g->slots; i++)
         x->own.push_back(new_stream(x->device, false));
+    executables.insert(x);
     *out = x;
     return cudaSuccess;
 }
@@ -204,7 +212,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t x, cudaStream_t stream)
 {
     locked guard(engine);
     CUstream_st *s = stream_of(stream);
-    if (!s || !x || s->device != x->device)
+    if (!s || !executables.count(x) || s->device != x->device)
         return failed(cudaErrorInvalidResourceHandle);
     if (device_error(s->device) != cudaSuccess)
         return failed(device_error(s->device));
@@ -248,14 +256,14 @@ cudaError_t cudaGraphDestroy(cudaGraph_t g)
     locked guard(engine);
     if (!g)
         return failed(cudaErrorInvalidValue);
-    g->steps.clear(); /* the rest stays: events recorded in the capture refer to it */
+    g->steps.clear();
     return cudaSuccess;
 }
 
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t x)
 {
     locked guard(engine);
-    if (!x)
+    if (!executables.erase(x))
         return failed(cudaErrorInvalidValue);
     if (x->last)
         finish_marker(x->last);

@@ -3,6 +3,8 @@
 #include "tests/simt/launch.h"
 #include "tests/simt/runtime.h"
 
+#include <set>
+
 struct CUevent_st {
     int device;
     std::shared_ptr<simt::marker> last; /* where it was recorded last; none: never */
@@ -11,6 +13,9 @@ struct CUevent_st {
 namespace simt {
 
 typedef std::lock_guard<std::recursive_mutex> locked;
+
+/* All there are; not destroyed at exit, when some may still be in use. */
+static std::set<cudaEvent_t> &events = *new std::set<cudaEvent_t>();
 
 /* For calls about a stream: who may not be asked, and what has already gone wrong. */
 static cudaError_t check_stream(const CUstream_st *s)
@@ -132,7 +137,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t e, unsigned)
     cudaError_t rc = check_stream(s);
     if (rc != cudaSuccess)
         return rc;
-    if (!e)
+    if (!events.count(e))
         return failed(cudaErrorInvalidResourceHandle);
     if (!e->last)
         return cudaSuccess; /* never recorded: nothing to wait for */
@@ -176,7 +181,9 @@ cudaError_t cudaDeviceReset(void)
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned)
 {
+    locked guard(engine);
     *out = new CUevent_st{current_gpu(), nullptr};
+    events.insert(*out);
     return cudaSuccess;
 }
 
@@ -184,6 +191,9 @@ cudaError_t cudaEventCreate(cudaEvent_t *out) { return cudaEventCreateWithFlags(
 
 cudaError_t cudaEventDestroy(cudaEvent_t e)
 {
+    locked guard(engine);
+    if (!events.erase(e))
+        return failed(cudaErrorInvalidResourceHandle);
     delete e;
     return cudaSuccess;
 }
@@ -195,7 +205,7 @@ cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t stream)
     cudaError_t rc = check_stream(s);
     if (rc != cudaSuccess)
         return rc;
-    if (!e || e->device != s->device)
+    if (!events.count(e) || e->device != s->device)
         return failed(cudaErrorInvalidResourceHandle);
     work w = {};
     w.kind = WORK_RECORD;
@@ -207,7 +217,7 @@ cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t stream)
 cudaError_t cudaEventSynchronize(cudaEvent_t e)
 {
     locked guard(engine);
-    if (!e)
+    if (!events.count(e))
         return failed(cudaErrorInvalidResourceHandle);
     if (e->last && e->last->recording)
         return failed(cudaErrorCapturedEvent);
@@ -219,7 +229,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t e)
 cudaError_t cudaEventQuery(cudaEvent_t e)
 {
     locked guard(engine);
-    if (!e)
+    if (!events.count(e))
         return failed(cudaErrorInvalidResourceHandle);
     if (e->last && e->last->recording)
         return failed(cudaErrorCapturedEvent);
@@ -236,7 +246,7 @@ cudaError_t cudaEventQuery(cudaEvent_t e)
 cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t start, cudaEvent_t end)
 {
     locked guard(engine);
-    if (!start || !end || !start->last || !end->last)
+    if (!events.count(start) || !events.count(end) || !start->last || !end->last)
         return failed(cudaErrorInvalidResourceHandle);
     if (!start->last->done || !end->last->done)
         return cudaErrorNotReady;

@@ -254,6 +254,7 @@ START_TEST(captures_fail)
     ck_assert_int_eq(cudaStreamSynchronize(s), cudaErrorStreamCaptureUnsupported);
     ck_assert_int_eq(cudaStreamEndCapture(s, &g), cudaErrorStreamCaptureInvalidated);
     ck_assert_ptr_null(g);
+    ck_assert_int_eq(cudaStreamWaitEvent(s, fork, 0), cudaErrorCapturedEvent);
     ck_assert_int_eq(LAUNCH(k_fill, 1, N, 0, s, a, 1), cudaSuccess);
     ck_assert_int_eq(cudaDeviceSynchronize(), cudaSuccess);
 }
