@@ -123,8 +123,6 @@ END_TEST
 START_TEST(many_rows_of_tall_weights)
 {
     struct pair p;
-    if (EVERY > 1 && _i != DTYPE_Q4_1)
-        return;
     pair_open(&p);
     int64_t cols = dtype_info((enum dtype)_i)->block == 256 ? 256 : 96;
     check_tensor(&p, (enum dtype)_i, (struct product_case){8300, cols, 128, 121, .bias = true});
