@@ -237,6 +237,23 @@ START_TEST(ties_and_nothing_to_choose_from)
 }
 END_TEST
 
+START_TEST(the_last_of_a_long_history_counts)
+{
+    enum { VOCAB = 1024, FIRST = 600, LAST = 900, OTHER = 5 };
+    struct world w;
+    open_world(&w, VOCAB);
+    struct step_sample *p = add_row(&w);
+    p->repetition = 2.0f;
+    for (int t = FIRST; t <= LAST; t++, p->n_history++)
+        step_history(w.step)[w.step->n_history++] = (struct step_history){t, 1};
+    for (int t = 0; t < VOCAB; t++)
+        row_logits(&w, 0)[t] = t == LAST ? 3.0f : t == OTHER ? 2.5f : 0.0f;
+    run_world(&w);
+    ck_assert_int_eq(result_of(&w, 0).token, OTHER);
+    close_world(&w);
+}
+END_TEST
+
 /* Many draws from one row: every token that should come does, and each as the reference's. */
 START_TEST(draws_cover_what_passes)
 {
@@ -290,6 +307,7 @@ int main(void)
     add_case(suite, "random", random_rows, N_SIZES);
     add_case(suite, "usual", usual_settings, 1);
     add_case(suite, "ties", ties_and_nothing_to_choose_from, 1);
+    add_case(suite, "history", the_last_of_a_long_history_counts, 1);
     add_case(suite, "draws", draws_cover_what_passes, 1);
     add_case(suite, "none", no_rows, 1);
     return run_suite(suite);
