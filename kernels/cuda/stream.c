@@ -116,7 +116,7 @@ static void enqueue(struct stream *s, enum gpu_command kind, const void *op, siz
         return;
     }
     struct command *c = &s->commands[s->n++];
-    memset(c, 0, sizeof *c); /* commands are compared byte by byte with those of a graph */
+    memset(c, 0, sizeof *c);
     c->kind = kind;
     memcpy(&c->op, op, op_bytes);
 }
@@ -140,31 +140,24 @@ static const struct weight_shape *shape_of(const struct weight *w, struct weight
     return w ? out : NULL;
 }
 
-void gpu_enqueue_embed(struct stream *s, const struct op_embed *op)
-{
-    struct weight_shape w;
-    enqueue(s, CMD_EMBED, op, sizeof *op, check_embed(op, shape_of(op->w, &w)));
-}
-
-void gpu_enqueue_matmul(struct stream *s, const struct op_matmul *op)
-{
-    struct weight_shape w;
-    enqueue(s, CMD_MATMUL, op, sizeof *op, check_matmul(op, shape_of(op->w, &w)));
-}
-
-#define ENQUEUE(name, kind)                                               \
+/* Commands are compared byte by byte with those of a graph, so padding, which callers leave as it comes, becomes 0. */
+#define ENQUEUE(name, kind, problem)                                      \
     void gpu_enqueue_##name(struct stream *s, const struct op_##name *op) \
     {                                                                     \
-        enqueue(s, kind, op, sizeof *op, check_##name(op));               \
+        struct op_##name clean = *op;                                     \
+        __builtin_clear_padding(&clean);                                  \
+        enqueue(s, kind, &clean, sizeof clean, problem);                  \
     }
-ENQUEUE(copy_pages, CMD_COPY_PAGES)
-ENQUEUE(rope_table, CMD_ROPE_TABLE)
-ENQUEUE(add_norm, CMD_ADD_NORM)
-ENQUEUE(lora, CMD_LORA)
-ENQUEUE(rope_kv, CMD_ROPE_KV)
-ENQUEUE(attention, CMD_ATTENTION)
-ENQUEUE(silu_mul, CMD_SILU_MUL)
-ENQUEUE(sample, CMD_SAMPLE)
+ENQUEUE(embed, CMD_EMBED, check_embed(op, shape_of(op->w, &(struct weight_shape){0})))
+ENQUEUE(matmul, CMD_MATMUL, check_matmul(op, shape_of(op->w, &(struct weight_shape){0})))
+ENQUEUE(copy_pages, CMD_COPY_PAGES, check_copy_pages(op))
+ENQUEUE(rope_table, CMD_ROPE_TABLE, check_rope_table(op))
+ENQUEUE(add_norm, CMD_ADD_NORM, check_add_norm(op))
+ENQUEUE(lora, CMD_LORA, check_lora(op))
+ENQUEUE(rope_kv, CMD_ROPE_KV, check_rope_kv(op))
+ENQUEUE(attention, CMD_ATTENTION, check_attention(op))
+ENQUEUE(silu_mul, CMD_SILU_MUL, check_silu_mul(op))
+ENQUEUE(sample, CMD_SAMPLE, check_sample(op))
 
 /* --- Submitting. --- */
 
