@@ -139,3 +139,21 @@ const char *check_sample(const struct op_sample *op)
     REQUIRE(!bad_matrix(op->logits, op->ld, op->vocab), "logits is null, unaligned or too narrow");
     return NULL;
 }
+
+int check_weight_part(const struct weight_part *p, const struct weight_part *first, const char *module, struct err *e)
+{
+    const char *problem = NULL;
+    size_t row_bytes = p->dtype < DTYPE_COUNT ? dtype_row_bytes(p->dtype, p->cols) : 0, need;
+    if (p->dtype != first->dtype || p->cols != first->cols)
+        problem = "its type or width differs from the tensor it is stacked with";
+    else if (!row_bytes || p->rows <= 0 || p->rows > INT32_MAX || p->cols > INT32_MAX)
+        problem = "its shape does not suit its type";
+    else if (__builtin_mul_overflow(row_bytes, (size_t)p->rows, &need) || !p->data || p->bytes < need)
+        problem = "its data is too short for its shape";
+    else if (p->unpermute_heads < 0 || (p->unpermute_heads && p->rows % (2 * (int64_t)p->unpermute_heads)))
+        problem = "its rows cannot be divided into heads of pairs";
+    if (!problem)
+        return 0;
+    return err_set(e, OL_EFORMAT, module, "tensor %s (%lld x %lld): %s", p->name ? p->name : "?", (long long)p->rows,
+                   (long long)p->cols, problem);
+}

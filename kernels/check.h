@@ -22,4 +22,7 @@ const char *check_attention(const struct op_attention *op);
 const char *check_silu_mul(const struct op_silu_mul *op);
 const char *check_sample(const struct op_sample *op);
 
+/* A tensor of a file against the first one it is stacked with: 0, or OL_EFORMAT in the backend's name. */
+int check_weight_part(const struct weight_part *p, const struct weight_part *first, const char *module, struct err *e);
+
 #endif

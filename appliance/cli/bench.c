@@ -191,7 +191,7 @@ static void report(const struct bench *b, const struct bench_result *r)
                b->m.n_adapters, prefill, prefill_gops, decode, decode_gb, decode_gops);
         return;
     }
-    json_t *o = json_pack("{ss ss ss ss si sI sI sI sI si sI sf sf sf sf sf sf sf sI sI}", "model", a->model, "backend",
+    json_t *o = json_pack("{ss ss ss ss si sI sI sI sI si sI sf sf sf sf sf sf sf sI sI si sI}", "model", a->model, "backend",
                           info.backend, "device", info.name, "isa", info.isa,
                           "threads", info.threads, "prompt", (json_int_t)a->prompt, "gen", (json_int_t)a->gen, "seqs",
                           (json_int_t)a->seqs, "context", (json_int_t)a->context, "adapters", b->m.n_adapters,
@@ -199,7 +199,8 @@ static void report(const struct bench *b, const struct bench_result *r)
                           "prefill_gop_s", prefill_gops, "decode_tok_s", decode, "decode_gop_s", decode_gops,
                           "decode_weights_gb_s", decode_gb, "bandwidth_gb_s",
                           1e-9 * (double)info.memory_bytes_s, "lora_ops", (json_int_t)r->lora_ops, "pool_bytes",
-                          (json_int_t)b->m.pool_bytes);
+                          (json_int_t)b->m.pool_bytes, "graphs", info.graphs, "graph_replays",
+                          (json_int_t)info.replays);
     json_dumpf(o, stdout, JSON_REAL_PRECISION(6));
     putchar('\n');
     json_decref(o);

@@ -1,5 +1,6 @@
 /* From rows as stored in a file to groups of 16 interleaved rows (see pack.h). One tile of work is a run of groups;
  * a block is written for its 16 rows in turn, so what is being written stays in the first-level cache. */
+#include "kernels/check.h"
 #include "kernels/cpu/device.h"
 #include "kernels/cpu/kquant.h"
 #include "kernels/cpu/pack.h"
@@ -155,24 +156,6 @@ static void pack_job(void *arg, int worker)
     }
 }
 
-static int check_part(const struct weight_part *p, const struct weight_part *first, struct err *e)
-{
-    const char *problem = NULL;
-    size_t row_bytes = p->dtype < DTYPE_COUNT ? dtype_row_bytes(p->dtype, p->cols) : 0, need;
-    if (p->dtype != first->dtype || p->cols != first->cols)
-        problem = "its type or width differs from the tensor it is stacked with";
-    else if (!row_bytes || p->rows <= 0 || p->rows > INT32_MAX || p->cols > INT32_MAX)
-        problem = "its shape does not suit its type";
-    else if (__builtin_mul_overflow(row_bytes, (size_t)p->rows, &need) || !p->data || p->bytes < need)
-        problem = "its data is too short for its shape";
-    else if (p->unpermute_heads < 0 || (p->unpermute_heads && p->rows % (2 * (int64_t)p->unpermute_heads)))
-        problem = "its rows cannot be divided into heads of pairs";
-    if (!problem)
-        return 0;
-    return err_set(e, OL_EFORMAT, "cpu", "tensor %s (%lld x %lld): %s", p->name ? p->name : "?", (long long)p->rows,
-                   (long long)p->cols, problem);
-}
-
 static int pack_parts(struct device *d, struct weight *w, const struct weight_part *parts, struct err *e)
 {
     int64_t groups = weight_groups(w);
@@ -203,7 +186,7 @@ int cpu_weight_load(struct device *d, const struct weight_part *parts, int n_par
         return err_set(e, OL_EINVAL, "cpu", "a weight needs at least one tensor");
     int64_t rows = 0;
     for (int i = 0; i < n_parts; i++) {
-        int rc = check_part(&parts[i], parts, e);
+        int rc = check_weight_part(&parts[i], parts, "cpu", e);
         if (rc)
             return rc;
         rows += parts[i].rows;

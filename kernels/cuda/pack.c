@@ -2,6 +2,7 @@
  * of four neighbouring columns in a word, whatever the type), then written to its places in a pair: types differ in
  * the first step, layouts in the second. What is packed goes to the GPU slice by slice, so that the host needs a few
  * megabytes for any tensor. */
+#include "kernels/check.h"
 #include "kernels/cpu/kquant.h"
 #include "kernels/cuda/gpu.h"
 #include "kernels/cuda/weight.h"
@@ -222,31 +223,13 @@ static int pack_parts(struct device *d, const struct weight *w, const struct wei
     return rc;
 }
 
-static int check_part(const struct weight_part *p, const struct weight_part *first, struct err *e)
-{
-    const char *problem = NULL;
-    size_t row_bytes = p->dtype < DTYPE_COUNT ? dtype_row_bytes(p->dtype, p->cols) : 0, need;
-    if (p->dtype != first->dtype || p->cols != first->cols)
-        problem = "its type or width differs from the tensor it is stacked with";
-    else if (!row_bytes || p->rows <= 0 || p->rows > INT32_MAX || p->cols > INT32_MAX)
-        problem = "its shape does not suit its type";
-    else if (__builtin_mul_overflow(row_bytes, (size_t)p->rows, &need) || !p->data || p->bytes < need)
-        problem = "its data is too short for its shape";
-    else if (p->unpermute_heads < 0 || (p->unpermute_heads && p->rows % (2 * (int64_t)p->unpermute_heads)))
-        problem = "its rows cannot be divided into heads of pairs";
-    if (!problem)
-        return 0;
-    return err_set(e, OL_EFORMAT, "cuda", "tensor %s (%lld x %lld): %s", p->name ? p->name : "?", (long long)p->rows,
-                   (long long)p->cols, problem);
-}
-
 static int shape(const struct weight_part *parts, int n_parts, struct weight *out, struct err *e)
 {
     if (n_parts < 1)
         return err_set(e, OL_EINVAL, "cuda", "a weight needs at least one tensor");
     *out = (struct weight){.dtype = parts->dtype, .cols = parts->cols};
     for (int i = 0; i < n_parts; i++) {
-        int rc = check_part(&parts[i], parts, e);
+        int rc = check_weight_part(&parts[i], parts, "cuda", e);
         if (rc)
             return rc;
         out->rows += parts[i].rows;

@@ -75,5 +75,21 @@ def test_default_model(build, tmp_path):
     assert len(one_by_one) == 8 * row
 
 
+@pytest.mark.parametrize("seqs", [1, 3])
+@pytest.mark.parametrize("adapters", [False, True])
+def test_decode_steps_come_from_graphs(build, models, seqs, adapters):
+    """What the warm-up records is what decode steps ask for: every one of them is replayed, with LoRA, too."""
+    gen = 4
+    command = [build / "openlora", "bench", "--device", "cuda", "--model", models / "smollm.Q4_1.gguf", "--prompt", "0",
+               "--gen", str(gen), "--seqs", str(seqs), "--json"]
+    if adapters:
+        command += ["--adapter", models / "adapters/smollm/r4-all"]
+    run = subprocess.run(command, text=True, capture_output=True, env=environment(build), timeout=600)
+    assert run.returncode == 0, run.stderr
+    result = json.loads(run.stdout)
+    assert result["graphs"] > 0 and result["graph_replays"] == 3 * gen  # the best of three
+    assert bool(result["lora_ops"]) == adapters
+
+
 def first_difference(a, b):
     return next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))
